@@ -1,0 +1,220 @@
+//! The way of one command through a generated server.
+
+use prost::Message;
+use sha2::{Digest, Sha256};
+use uuid::Uuid;
+
+use crate::{
+    Aggregate, AggregateId, Answer, AppError, Appended, Applier, CommandContext, CommandId, CommandRecord, Error,
+    Metadata, MethodInfo, Outcome, PayloadHash, Receipt, Repository, Request, Response, Result, Root, StreamKey, load,
+    receive,
+    retry::Attempts,
+    root::AnyRoot,
+    unit_of_work::{is_creation_conflict, store_roots},
+    wire,
+};
+
+/// Which aggregate a command is for.
+#[derive(Debug)]
+pub enum Target<C> {
+    /// The one its id field names.
+    Existing(fn(&C) -> &str),
+    /// A new one, under the id its id field gives.
+    Create(fn(&C) -> &str),
+    /// A new one, under an id made from the command's id, so that a repeated command makes the same.
+    Mint,
+}
+
+/// One command on its way through a server: decoded, looked up, decided, stored, and decided again on a conflict.
+#[derive(Debug)]
+pub struct CommandCall<'r, A: Aggregate, C> {
+    repository: &'r Repository<A>,
+    method: &'static MethodInfo,
+    command: C,
+    command_id: Option<CommandId>,
+    hash: PayloadHash,
+    metadata: Metadata,
+    stream: StreamKey,
+    creates: bool,
+    attempts: Attempts,
+}
+
+impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
+    /// Takes a command in: checks its type and size, decodes it, finds its aggregate.
+    ///
+    /// # Errors
+    /// [`InvalidRequest`](Error::InvalidRequest), [`Decode`](Error::Decode), [`TooLarge`](Error::TooLarge), or a bad id.
+    pub fn receive(
+        repository: &'r Repository<A>,
+        request: Request,
+        method: &'static MethodInfo,
+        target: Target<C>,
+    ) -> Result<Self> {
+        let limits = repository.store().limits();
+        limits.check_command(request.body.len())?;
+        let command: C = receive::message(&request, method)?;
+        let mut metadata = request.metadata;
+        metadata.tenant = metadata.tenant.or_else(|| repository.default_tenant().cloned());
+        let (id, creates) = match target {
+            Target::Existing(id) => (AggregateId::new(id(&command))?, false),
+            Target::Create(id) => (AggregateId::new(id(&command))?, true),
+            Target::Mint => (mint(&metadata, method, request.command_id.as_ref())?, true),
+        };
+        limits.check_id("aggregate id", id.as_str())?;
+        if let Some(id) = &request.command_id {
+            limits.check_id("command id", id.as_str())?;
+        }
+        Ok(Self {
+            repository,
+            method,
+            // Only a command with an id is ever compared with an earlier one.
+            hash: if request.command_id.is_some() { hash(method, &command) } else { PayloadHash::default() },
+            command,
+            command_id: request.command_id,
+            stream: StreamKey::new(metadata.tenant.clone(), A::TYPE, id),
+            metadata,
+            creates,
+            attempts: Attempts::default(),
+        })
+    }
+
+    /// The answer this command was given before, under the same id.
+    ///
+    /// # Errors
+    /// [`Rejected`](Error::Rejected) when that answer was a refusal, [`CommandIdReused`](Error::CommandIdReused) when
+    /// it was another command, or what the storage reports.
+    pub async fn recorded(&self) -> Result<Option<Response>> {
+        let Some(id) = &self.command_id else { return Ok(None) };
+        match self.repository.store().outcome(self.metadata.tenant.as_ref(), id).await? {
+            Some(outcome) if outcome.record.payload_hash == self.hash => self.replay(outcome).map(Some),
+            Some(_) => Err(Error::CommandIdReused { command_id: id.clone() }),
+            None => Ok(None),
+        }
+    }
+
+    /// Loads the aggregate for a decision.
+    ///
+    /// # Errors
+    /// As [`Repository::load`].
+    pub async fn begin(&mut self) -> Result<(Root<A>, CommandContext)> {
+        let store = self.repository.store();
+        let root = if self.creates {
+            Root::created(self.stream.clone())
+        } else {
+            load::load(&**store, self.stream.clone()).await?
+        };
+        let context = CommandContext::new(
+            store.clone(),
+            self.stream.clone(),
+            self.command_id.clone(),
+            self.metadata.clone(),
+            self.repository.snapshot_policy(),
+        );
+        Ok((root, context))
+    }
+
+    /// The command, for the handler.
+    pub fn command(&self) -> C {
+        self.command.clone()
+    }
+
+    /// Stores what was decided. `None` means that someone else wrote first: begin again.
+    ///
+    /// # Errors
+    /// [`Rejected`](Error::Rejected) with the handler's refusal, [`HandlerPanicked`](Error::HandlerPanicked), or why it
+    /// could not be stored.
+    pub async fn commit<R: Message>(
+        &mut self,
+        root: Root<A>,
+        context: CommandContext,
+        decided: Result<Result<R, AppError>>,
+    ) -> Result<Option<Response>> {
+        let stored = match receive::name_panic(decided, self.method)? {
+            Ok(response) => self.store(&root, context, response.encode_to_vec()).await,
+            Err(refusal) => match refusal.origin() {
+                // A conflict may pass through a handler that works on repositories of its own.
+                Some(_) => Err(refusal.into_error()),
+                None => return self.refuse(refusal, &root).await,
+            },
+        };
+        match stored {
+            Ok(response) => Ok(Some(response)),
+            Err(error) if root.is_creation() && is_creation_conflict(&error, &self.stream) => {
+                let refusal = AppError::already_exists("ALREADY_EXISTS", format!("{} already exists", self.stream));
+                self.refuse(refusal, &root).await
+            }
+            Err(error) => self.attempts.again_after(error).await.map(|()| None),
+        }
+    }
+
+    async fn store(&self, root: &Root<A>, context: CommandContext, data: Vec<u8>) -> Result<Response> {
+        let snapshots = context.snapshots;
+        let enlisted = context.into_enlisted()?;
+        let mut roots: Vec<&dyn AnyRoot> = vec![root];
+        roots.extend(enlisted.iter().map(|root| &**root));
+        let record = self.record(Answer::Accepted(data.clone()), root.version());
+        let store = self.repository.store();
+        match store_roots(&**store, &roots, self.metadata.clone(), record, snapshots).await? {
+            Appended::Replayed(outcome) => self.replay(*outcome),
+            Appended::Committed(committed) => {
+                let receipt = self.receipt(root.version(), committed.position, false);
+                Ok(Response::new(self.method.output, data, Some(receipt)))
+            }
+        }
+    }
+
+    /// Records a refusal under the command's id, where it is the domain's, and answers it.
+    async fn refuse<R>(&self, refusal: AppError, root: &Root<A>) -> Result<Option<R>> {
+        if refusal.is_recorded() {
+            let answer = Answer::Rejected(wire::AppError::from(&refusal).encode_to_vec());
+            if let Some(record) = self.record(answer, root.committed_version()) {
+                let commit = crate::Commit::new(self.metadata.clone()).command(record);
+                if let Appended::Replayed(outcome) = self.repository.store().append(commit).await? {
+                    return Err(self.replay(*outcome).err().unwrap_or(Error::Rejected(refusal)));
+                }
+            }
+        }
+        Err(Error::Rejected(refusal))
+    }
+
+    fn record(&self, answer: Answer, version: u64) -> Option<CommandRecord> {
+        let id = self.command_id.clone()?;
+        Some(CommandRecord { id, payload_hash: self.hash, answer, stream: self.stream.clone(), version })
+    }
+
+    fn replay(&self, outcome: Outcome) -> Result<Response> {
+        let Outcome { record, position, .. } = outcome;
+        match record.answer {
+            Answer::Accepted(data) => {
+                let receipt = Receipt { stream: record.stream, version: record.version, position, replayed: true };
+                Ok(Response::new(self.method.output, data, Some(receipt)))
+            }
+            Answer::Rejected(error) => Err(Error::Rejected(receive::refusal(&error)?)),
+        }
+    }
+
+    fn receipt(&self, version: u64, position: u64, replayed: bool) -> Receipt {
+        Receipt { stream: self.stream.clone(), version, position, replayed }
+    }
+}
+
+/// SHA-256 over the method and the command as this program encodes it, so that two encodings of one command are one.
+fn hash(method: &MethodInfo, command: &impl Message) -> PayloadHash {
+    let mut hasher = Sha256::new();
+    hasher.update(method.route());
+    hasher.update([0]);
+    hasher.update(command.encode_to_vec());
+    hasher.finalize().into()
+}
+
+/// The id of a new aggregate: from the command's id, so that a repeated command makes the same; random without one.
+fn mint(metadata: &Metadata, method: &MethodInfo, command: Option<&CommandId>) -> Result<AggregateId> {
+    let id = match command {
+        Some(command) => {
+            let tenant = metadata.tenant.as_ref().map_or("", |tenant| tenant.as_str());
+            Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{tenant}\0{}\0{command}", method.route()).as_bytes())
+        }
+        None => Uuid::now_v7(),
+    };
+    AggregateId::new(id.to_string())
+}

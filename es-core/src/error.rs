@@ -1,0 +1,404 @@
+//! What can go wrong, and whether trying again is safe.
+
+use std::{path::PathBuf, time::Duration};
+
+use crate::{AppError, CommandId, Encoding, StreamKey};
+
+/// A `Result` with this crate's [`Error`].
+pub type Result<T, E = Error> = std::result::Result<T, E>;
+
+/// The cause of an error below us: the database's or the transport's own.
+pub type Source = Box<dyn std::error::Error + Send + Sync>;
+
+/// Everything that stores, repositories, transports and runners report.
+///
+/// [`retry`](Error::retry) says what a caller may do next.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The service refused the command or query.
+    #[error(transparent)]
+    Rejected(#[from] AppError),
+
+    /// Someone else wrote to the stream since it was read.
+    #[error("conflict on {stream}: expected {expected}, found version {actual}")]
+    Conflict {
+        /// The stream that moved on.
+        stream: StreamKey,
+        /// What the writer took for granted.
+        expected: String,
+        /// The version it has; 0 when it does not exist.
+        actual: u64,
+    },
+    /// A unique key is held by another stream. Whose, and which key, is not told.
+    #[error("unique constraint `{constraint}` is already taken")]
+    UniqueTaken {
+        /// The constraint's name.
+        constraint: String,
+    },
+    /// A command id came back with another command.
+    #[error("command id {command_id} was already used for another command; give each command an id of its own")]
+    CommandIdReused {
+        /// The id.
+        command_id: CommandId,
+    },
+    /// One stream was enlisted twice at once in one command.
+    #[error("{stream} is already part of this command; drop the first guard before enlisting it again")]
+    AlreadyEnlisted {
+        /// The stream.
+        stream: StreamKey,
+    },
+    /// An enlisted aggregate was not given back before the command ended.
+    #[error("{stream} is still enlisted at the end of the command; drop its guard, don't forget it")]
+    StillEnlisted {
+        /// The stream.
+        stream: StreamKey,
+    },
+    /// The store cannot do this.
+    #[error("this store does not support {what}")]
+    Unsupported {
+        /// What was asked of it.
+        what: &'static str,
+    },
+
+    /// An id that can't be one.
+    #[error("invalid {what}: {why}")]
+    InvalidId {
+        /// Which id.
+        what: &'static str,
+        /// What is wrong, and where.
+        why: String,
+    },
+    /// A request that can't be understood.
+    #[error("invalid request: {why}")]
+    InvalidRequest {
+        /// What is wrong with it.
+        why: String,
+    },
+    /// Something exceeds one of the store's [`Limits`](crate::Limits).
+    #[error("the {what} is too large: {actual} bytes, the limit is {limit}")]
+    TooLarge {
+        /// What is too large.
+        what: &'static str,
+        /// Bytes allowed.
+        limit: usize,
+        /// Bytes found.
+        actual: usize,
+    },
+    /// A commit has too many events.
+    #[error("the commit has too many events: {actual}, the limit is {limit}")]
+    TooManyEvents {
+        /// Events allowed.
+        limit: usize,
+        /// Events found.
+        actual: usize,
+    },
+    /// No service or method of this name is served here.
+    #[error("nothing serves `{route}` here")]
+    NotServed {
+        /// The service or the method asked for.
+        route: String,
+    },
+
+    /// An event could not be encoded.
+    #[error(transparent)]
+    Encode(#[from] EncodeError),
+    /// A stored event, or a message, could not be decoded.
+    #[error("cannot decode {what}")]
+    Decode {
+        /// Which event or message.
+        what: String,
+        /// Why.
+        source: DecodeError,
+    },
+    /// A stored event whose type the aggregate does not know.
+    #[error("{stream} has an event of unknown type `{event_type}` at position {position}")]
+    UnknownEventType {
+        /// The stream.
+        stream: StreamKey,
+        /// The type as stored.
+        event_type: String,
+        /// Its position.
+        position: u64,
+    },
+    /// Stored data is not what was written.
+    #[error("corrupt data: {what}: {why}")]
+    Corrupt {
+        /// Where: "event at position 17".
+        what: String,
+        /// What gives it away.
+        why: String,
+    },
+    /// Code of the application panicked. The panic's message is in the log, not here.
+    #[error("{what} panicked")]
+    HandlerPanicked {
+        /// Whose code.
+        what: String,
+    },
+
+    /// The store was busy for as long as we may wait.
+    #[error("the store stayed busy for {waited:?}")]
+    Busy {
+        /// How long we waited.
+        waited: Duration,
+    },
+    /// Too much is under way.
+    #[error("too much is waiting in {what}; try again later")]
+    Backpressure {
+        /// Which queue is full.
+        what: &'static str,
+    },
+    /// There is no room for more.
+    #[error("storage is full: {path}")]
+    StorageFull {
+        /// The database.
+        path: PathBuf,
+        /// The database's own error.
+        source: Source,
+    },
+    /// The database can't be written.
+    #[error("the database is read-only: {path}")]
+    ReadOnly {
+        /// The database.
+        path: PathBuf,
+        /// The database's own error.
+        source: Option<Source>,
+    },
+    /// Reading or writing failed below us.
+    #[error("{what} failed")]
+    Io {
+        /// What was being done.
+        what: String,
+        /// The database's or system's own error.
+        source: Source,
+    },
+    /// The statement is wrong, or was refused by the database.
+    #[error("{what} was refused by the database")]
+    Database {
+        /// What was being done.
+        what: String,
+        /// The database's own error.
+        source: Source,
+    },
+    /// A commit whose outcome is not known: it may be stored or not.
+    #[error("the outcome of the commit is not known; {}", match command_id { Some(id) => format!("repeat command {id} with the same id to learn it"), None => "read the stream to learn it (commands with an id can be repeated)".into() })]
+    OutcomeUnknown {
+        /// The command, when it had an id.
+        command_id: Option<CommandId>,
+        /// What went wrong.
+        source: Option<Source>,
+    },
+    /// The file is not one of ours.
+    #[error("{path} is not an event store: {why}")]
+    NotAStore {
+        /// The file.
+        path: PathBuf,
+        /// What gives it away.
+        why: String,
+    },
+    /// The file was written by a newer version of this library.
+    #[error(
+        "{path} has schema version {found}, this program knows up to {supported}; update it (the file was left untouched)"
+    )]
+    SchemaTooNew {
+        /// The file.
+        path: PathBuf,
+        /// Its schema version.
+        found: u32,
+        /// The newest we know.
+        supported: u32,
+    },
+    /// The database engine has a known defect that loses data.
+    #[error("SQLite {version} is not safe here: {why}")]
+    UnsafeEngine {
+        /// The engine's version.
+        version: String,
+        /// The defect.
+        why: &'static str,
+    },
+    /// A checkpoint belongs to another store.
+    #[error("`{name}` follows store {expected}, this is store {actual}; rebuild it to follow this one")]
+    StoreIdentityChanged {
+        /// The projection.
+        name: String,
+        /// The store it has followed.
+        expected: String,
+        /// The store it was given.
+        actual: String,
+    },
+    /// A checkpoint lies beyond the log's end: the store was restored to an older state.
+    #[error("`{name}` has seen position {checkpoint}, the store ends at {head}; rebuild it, or restore a newer store")]
+    CheckpointAhead {
+        /// The projection.
+        name: String,
+        /// How far it says it is.
+        checkpoint: u64,
+        /// Where the log ends.
+        head: u64,
+    },
+    /// Another owner moved a projection's checkpoint.
+    #[error("`{name}` is also run elsewhere: its checkpoint is no longer {expected}")]
+    CheckpointMoved {
+        /// The projection.
+        name: String,
+        /// The checkpoint we had.
+        expected: u64,
+    },
+    /// A projection stopped at an event it can't handle.
+    #[error("projection `{name}` stopped at position {position}")]
+    ProjectionFaulted {
+        /// The projection.
+        name: String,
+        /// The event's position.
+        position: u64,
+        /// What its hook said.
+        source: Source,
+    },
+    /// No projection of this name runs here.
+    #[error("no projection named `{name}` runs here")]
+    UnknownProjection {
+        /// The name asked for.
+        name: String,
+    },
+    /// A projection did not get there in time.
+    #[error("projection `{name}` is at position {checkpoint} after {waited:?}, not yet at {position}")]
+    NotCaughtUp {
+        /// The projection.
+        name: String,
+        /// Where it stands.
+        checkpoint: u64,
+        /// Where it was to be.
+        position: u64,
+        /// How long we waited.
+        waited: Duration,
+    },
+
+    /// No answer came in time. A command may or may not have been carried out.
+    #[error("no answer within {after:?}")]
+    Timeout {
+        /// How long we waited.
+        after: Duration,
+    },
+    /// Nobody is there to answer, and nothing was done.
+    #[error("unavailable: {why}")]
+    Unavailable {
+        /// Why.
+        why: String,
+    },
+    /// The store, server or runner is closing; nothing was done.
+    #[error("shutting down")]
+    ShuttingDown,
+}
+
+/// What a caller may do after an [`Error`].
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Retry {
+    /// Trying again gives the same answer, or does harm.
+    Never,
+    /// Nothing was done: trying again is safe.
+    Safe,
+    /// It may have been done: only a command with the same id may be sent again.
+    SameIdOnly,
+}
+
+impl Error {
+    /// Whether trying again is safe.
+    pub fn retry(&self) -> Retry {
+        match self {
+            Self::Conflict { .. }
+            | Self::Busy { .. }
+            | Self::Backpressure { .. }
+            | Self::StorageFull { .. }
+            | Self::NotCaughtUp { .. }
+            | Self::Unavailable { .. }
+            | Self::ShuttingDown => Retry::Safe,
+            Self::OutcomeUnknown { .. } | Self::Timeout { .. } => Retry::SameIdOnly,
+            Self::Rejected(error) => error.retry(),
+            Self::UniqueTaken { .. }
+            | Self::CommandIdReused { .. }
+            | Self::AlreadyEnlisted { .. }
+            | Self::StillEnlisted { .. }
+            | Self::Unsupported { .. }
+            | Self::InvalidId { .. }
+            | Self::InvalidRequest { .. }
+            | Self::TooLarge { .. }
+            | Self::TooManyEvents { .. }
+            | Self::NotServed { .. }
+            | Self::Encode(_)
+            | Self::Decode { .. }
+            | Self::UnknownEventType { .. }
+            | Self::Corrupt { .. }
+            | Self::HandlerPanicked { .. }
+            | Self::ReadOnly { .. }
+            | Self::Io { .. }
+            | Self::Database { .. }
+            | Self::NotAStore { .. }
+            | Self::SchemaTooNew { .. }
+            | Self::UnsafeEngine { .. }
+            | Self::StoreIdentityChanged { .. }
+            | Self::CheckpointAhead { .. }
+            | Self::CheckpointMoved { .. }
+            | Self::ProjectionFaulted { .. }
+            | Self::UnknownProjection { .. } => Retry::Never,
+        }
+    }
+
+    pub(crate) fn invalid_request(why: impl Into<String>) -> Self {
+        Self::InvalidRequest { why: why.into() }
+    }
+}
+
+/// Why an event has no encoded form.
+#[derive(Debug, thiserror::Error)]
+#[error("cannot encode event `{event_type}`")]
+pub struct EncodeError {
+    event_type: &'static str,
+    source: Source,
+}
+
+impl EncodeError {
+    /// An event of this type that its encoding can't express.
+    pub fn new(event_type: &'static str, source: impl Into<Source>) -> Self {
+        Self { event_type, source: source.into() }
+    }
+}
+
+/// Why bytes are not the event or message they should be.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum DecodeError {
+    /// The type is not one of those expected.
+    #[error("unknown type `{0}`")]
+    UnknownType(String),
+    /// The payload is in another encoding.
+    #[error("encoded as {actual:?}, expected {expected:?}")]
+    WrongEncoding {
+        /// What the type is encoded with.
+        expected: Encoding,
+        /// What the store says.
+        actual: Encoding,
+    },
+    /// The bytes are no such message.
+    #[error("{0}")]
+    Malformed(#[source] Source),
+}
+
+impl DecodeError {
+    /// A type that is not one of those expected.
+    pub fn unknown_type(event_type: &str) -> Self {
+        Self::UnknownType(event_type.to_owned())
+    }
+
+    /// Bytes that are no such message.
+    pub fn malformed(source: impl Into<Source>) -> Self {
+        Self::Malformed(source.into())
+    }
+
+    /// Refuses an encoding other than the expected one.
+    ///
+    /// # Errors
+    /// [`DecodeError::WrongEncoding`].
+    pub fn expect_encoding(expected: Encoding, actual: Encoding) -> Result<(), Self> {
+        if expected == actual { Ok(()) } else { Err(Self::WrongEncoding { expected, actual }) }
+    }
+}

@@ -1,0 +1,193 @@
+//! What is known about a command and its events beside their content.
+
+use std::collections::BTreeMap;
+
+use prost::Message;
+
+use crate::{CommandId, Encoding, Error, StreamKey, Tenant, Timestamp, wire};
+
+/// What a caller says about a call; it is stored with the events the call causes.
+///
+/// ```
+/// # use es_core::Metadata;
+/// let metadata = Metadata::default().principal("alice").correlation("order-17").entry("channel", "web");
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct Metadata {
+    /// The tenant the call is for.
+    pub tenant: Option<Tenant>,
+    /// What belongs together: shared by all that follows from one request.
+    pub correlation_id: Option<String>,
+    /// The command or event that caused this call.
+    pub causation_id: Option<String>,
+    /// Who makes the call.
+    pub principal_id: Option<String>,
+    /// W3C trace context.
+    pub traceparent: Option<String>,
+    /// Anything else worth storing.
+    pub entries: BTreeMap<String, String>,
+}
+
+impl Metadata {
+    /// Sets the tenant.
+    #[must_use]
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.tenant = Some(tenant);
+        self
+    }
+
+    /// Sets who makes the call.
+    #[must_use]
+    pub fn principal(mut self, id: impl Into<String>) -> Self {
+        self.principal_id = Some(id.into());
+        self
+    }
+
+    /// Sets what the call belongs to.
+    #[must_use]
+    pub fn correlation(mut self, id: impl Into<String>) -> Self {
+        self.correlation_id = Some(id.into());
+        self
+    }
+
+    /// Sets what caused the call.
+    #[must_use]
+    pub fn causation(mut self, id: impl Into<String>) -> Self {
+        self.causation_id = Some(id.into());
+        self
+    }
+
+    /// Sets the W3C trace context.
+    #[must_use]
+    pub fn traceparent(mut self, traceparent: impl Into<String>) -> Self {
+        self.traceparent = Some(traceparent.into());
+        self
+    }
+
+    /// Adds an entry of the caller's own.
+    #[must_use]
+    pub fn entry(mut self, key: impl Into<String>, value: impl Into<String>) -> Self {
+        self.entries.insert(key.into(), value.into());
+        self
+    }
+
+    /// This metadata, with what it leaves open taken from `defaults`.
+    pub(crate) fn or(mut self, defaults: &Self) -> Self {
+        self.tenant = self.tenant.or_else(|| defaults.tenant.clone());
+        self.correlation_id = self.correlation_id.or_else(|| defaults.correlation_id.clone());
+        self.causation_id = self.causation_id.or_else(|| defaults.causation_id.clone());
+        self.principal_id = self.principal_id.or_else(|| defaults.principal_id.clone());
+        self.traceparent = self.traceparent.or_else(|| defaults.traceparent.clone());
+        for (key, value) in &defaults.entries {
+            self.entries.entry(key.clone()).or_insert_with(|| value.clone());
+        }
+        self
+    }
+
+    /// Bytes of the stored form, claims left out; what [`Limits::metadata_bytes`](crate::Limits) limits.
+    pub fn encoded_len(&self) -> usize {
+        self.to_wire(None, &[]).encoded_len()
+    }
+
+    /// The form stored beside an event.
+    pub fn to_wire(&self, command: Option<&CommandId>, claims: &[crate::ClaimChange]) -> wire::EventMetadata {
+        let text = |value: &Option<String>| value.clone().unwrap_or_default();
+        wire::EventMetadata {
+            command_id: command.map(ToString::to_string).unwrap_or_default(),
+            correlation_id: text(&self.correlation_id),
+            causation_id: text(&self.causation_id),
+            principal_id: text(&self.principal_id),
+            traceparent: text(&self.traceparent),
+            entries: self.entries.clone(),
+            claims: claims.iter().map(Into::into).collect(),
+        }
+    }
+}
+
+/// Everything known of a recorded event except its content.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub struct EventMeta {
+    /// The stream it was recorded in.
+    pub stream: StreamKey,
+    /// Its number in the stream, from 1.
+    pub version: u64,
+    /// Its number in the store, from 1.
+    pub position: u64,
+    /// The position of the first event of its commit.
+    pub commit_first: u64,
+    /// The position of the last event of its commit.
+    pub commit_last: u64,
+    /// The name it is stored under.
+    pub event_type: std::sync::Arc<str>,
+    /// The schema version it was emitted with.
+    pub schema_version: u32,
+    /// How its payload is encoded.
+    pub encoding: Encoding,
+    /// When it was recorded, by the store's clock; never earlier than the event before it.
+    pub recorded_at: Timestamp,
+    /// The command that caused it, if it had an id.
+    pub command_id: Option<String>,
+    /// What it belongs to.
+    pub correlation_id: Option<String>,
+    /// What caused its command.
+    pub causation_id: Option<String>,
+    /// Who sent its command.
+    pub principal_id: Option<String>,
+    /// W3C trace context of its command.
+    pub traceparent: Option<String>,
+    /// Anything else the caller stored.
+    pub entries: BTreeMap<String, String>,
+    /// Unique keys taken and given back with it.
+    pub claims: Vec<crate::ClaimChange>,
+}
+
+impl EventMeta {
+    /// The meta of an event of this stream, version, position and type; a store sets the rest.
+    pub fn new(stream: StreamKey, version: u64, position: u64, event_type: std::sync::Arc<str>) -> Self {
+        Self {
+            stream,
+            version,
+            position,
+            commit_first: position,
+            commit_last: position,
+            event_type,
+            schema_version: 1,
+            encoding: Encoding::Protobuf,
+            recorded_at: Timestamp::default(),
+            command_id: None,
+            correlation_id: None,
+            causation_id: None,
+            principal_id: None,
+            traceparent: None,
+            entries: BTreeMap::new(),
+            claims: Vec::new(),
+        }
+    }
+
+    /// Takes over what was stored by [`Metadata::to_wire`].
+    ///
+    /// # Errors
+    /// [`Error::Decode`] when the bytes are no such message.
+    pub fn read_wire(&mut self, stored: &[u8]) -> Result<(), Error> {
+        let stored = wire::EventMetadata::decode(stored).map_err(|error| Error::Decode {
+            what: format!("metadata of the event at position {}", self.position),
+            source: crate::error::DecodeError::malformed(error),
+        })?;
+        self.set_origin(stored);
+        Ok(())
+    }
+
+    /// Takes over the metadata stored beside an event.
+    pub(crate) fn set_origin(&mut self, stored: wire::EventMetadata) {
+        let id = |text: String| if text.is_empty() { None } else { Some(text) };
+        self.command_id = id(stored.command_id);
+        self.correlation_id = id(stored.correlation_id);
+        self.causation_id = id(stored.causation_id);
+        self.principal_id = id(stored.principal_id);
+        self.traceparent = id(stored.traceparent);
+        self.entries = stored.entries;
+        self.claims = stored.claims.into_iter().map(Into::into).collect();
+    }
+}

@@ -1,0 +1,185 @@
+//! The one trait every event store implements.
+
+use std::{fmt, future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
+
+use tokio::sync::watch;
+
+use crate::{
+    Appended, CommandId, Commit, Filter, Limits, Outcome, Page, RecordedRef, Result, Snapshot, StreamKey, Tenant,
+    Timestamp,
+};
+
+/// A future on the heap, as object-safe traits return it.
+pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
+
+/// What a fold calls for each event, in order. `Break` ends the fold; an error ends it and is passed on.
+pub type Visitor<'a> = dyn FnMut(RecordedRef<'_>) -> Result<ControlFlow<()>> + Send + 'a;
+
+/// Which store this is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StoreIdentity {
+    /// Unique to the store, kept for its life.
+    pub id: uuid::Uuid,
+    /// Raised each time the store is restored from a backup.
+    pub epoch: u64,
+}
+
+/// A log of events in streams.
+///
+/// What every store guarantees, and the [conformance suite](crate::testing::conformance) shows: a commit is stored
+/// whole or not at all; versions are dense from 1 within a stream; positions are dense from 1 over the store, in commit
+/// order, and visible in that order; a command id is answered once and the same for ever after.
+pub trait EventStore: fmt::Debug + Send + Sync + 'static {
+    /// Stores a commit.
+    ///
+    /// The command, if any, is looked up first: answered before, it comes back as [`Appended::Replayed`] whatever the
+    /// expected versions say. Dropping the future does not take back what has been handed over.
+    ///
+    /// # Errors
+    /// [`Conflict`](crate::Error::Conflict), [`UniqueTaken`](crate::Error::UniqueTaken),
+    /// [`CommandIdReused`](crate::Error::CommandIdReused), [`TooLarge`](crate::Error::TooLarge), or what the storage
+    /// reports. Nothing was stored, except after [`OutcomeUnknown`](crate::Error::OutcomeUnknown).
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>>;
+
+    /// Visits the events of a stream after a version, in order, straight from the store's buffers. Returns the version
+    /// of the last event visited, or `after` when there was none.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt) for an event that is not what was written, the visitor's own error, or what
+    /// the storage reports.
+    fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>>;
+
+    /// The version a stream stands at; 0 when it does not exist.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>>;
+
+    /// Reads the log after a position, about `limit` events of it (a commit is never cut), and hands over those that
+    /// pass the filter. How much is looked at is bounded, so a page may be empty and still have moved on.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt) for an event that is not what was written, or what the storage reports.
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>>;
+
+    /// The position of the last event; 0 when there is none.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn head(&self) -> BoxFuture<'_, Result<u64>>;
+
+    /// Tells of new events: the head, at least each time this process appends.
+    fn watch(&self) -> watch::Receiver<u64>;
+
+    /// What a command was answered, if it is known here.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn outcome<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        command: &'a CommandId,
+    ) -> BoxFuture<'a, Result<Option<Outcome>>>;
+
+    /// The newest usable snapshot of a stream with this fingerprint. Never one ahead of its stream; a damaged one is
+    /// as good as none.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>>;
+
+    /// Offers a snapshot of committed state. The store keeps it when it can; nobody waits for it.
+    fn offer_snapshot(&self, snapshot: Snapshot);
+
+    /// The stream that holds a unique key.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn claimant<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        constraint: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StreamKey>>>;
+
+    /// Which store this is.
+    fn identity(&self) -> StoreIdentity;
+
+    /// What the store accepts at most.
+    fn limits(&self) -> &Limits;
+
+    /// The time by the store's clock.
+    fn now(&self) -> Timestamp;
+
+    /// Whether one commit can append to several streams.
+    fn is_atomic_over_streams(&self) -> bool {
+        true
+    }
+}
+
+impl<S: EventStore + ?Sized> EventStore for Arc<S> {
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
+        (**self).append(commit)
+    }
+
+    fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>> {
+        (**self).fold(stream, after, visit)
+    }
+
+    fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
+        (**self).version(stream)
+    }
+
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        (**self).read_all(after, limit, filter)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        (**self).head()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        (**self).watch()
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        command: &'a CommandId,
+    ) -> BoxFuture<'a, Result<Option<Outcome>>> {
+        (**self).outcome(tenant, command)
+    }
+
+    fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        (**self).snapshot(stream, fingerprint)
+    }
+
+    fn offer_snapshot(&self, snapshot: Snapshot) {
+        (**self).offer_snapshot(snapshot);
+    }
+
+    fn claimant<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        constraint: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StreamKey>>> {
+        (**self).claimant(tenant, constraint, key)
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        (**self).identity()
+    }
+
+    fn limits(&self) -> &Limits {
+        (**self).limits()
+    }
+
+    fn now(&self) -> Timestamp {
+        (**self).now()
+    }
+
+    fn is_atomic_over_streams(&self) -> bool {
+        (**self).is_atomic_over_streams()
+    }
+}

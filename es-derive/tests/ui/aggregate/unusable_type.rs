@@ -1,0 +1,30 @@
+use es_core::{Aggregate, EventSet};
+
+#[derive(Clone, Debug, serde::Serialize, serde::Deserialize)]
+struct AccountOpened;
+
+#[derive(Clone, Debug, EventSet)]
+#[events(package = "bank.v1")]
+enum AccountEvent {
+    AccountOpened(AccountOpened),
+}
+
+#[derive(Clone, Debug, Default, Aggregate)]
+#[aggregate(event = AccountEvent, type = "")]
+struct Empty {
+    cents: i64,
+}
+
+#[derive(Clone, Debug, Default, Aggregate)]
+#[aggregate(event = AccountEvent, type = "bank account")]
+struct Spaced {
+    cents: i64,
+}
+
+#[derive(Clone, Debug, Default, Aggregate)]
+#[aggregate(event = AccountEvent, type = "bankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbankbank")]
+struct Long {
+    cents: i64,
+}
+
+fn main() {}

@@ -1,0 +1,16 @@
+use es_core::event_applier;
+
+include!("../common/bank.rs");
+
+#[event_applier(event = AccountEvent)]
+impl Account {
+    fn opened(&mut self, event: &AccountOpened) {
+        self.owner.clone_from(&event.owner);
+    }
+
+    fn deposited(&mut self, event: &MoneyDeposited) {
+        self.cents += event.cents;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,12 @@
+use es_core::event_applier;
+
+include!("../common/bank.rs");
+
+struct Ledger<T>(T);
+
+#[event_applier]
+impl Ledger<u8> {
+    fn opened(&mut self, _: &AccountOpened) {}
+}
+
+fn main() {}

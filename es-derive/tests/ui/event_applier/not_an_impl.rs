@@ -1,0 +1,6 @@
+use es_core::event_applier;
+
+#[event_applier]
+struct Handlers;
+
+fn main() {}

@@ -1,0 +1,17 @@
+use es_core::event_applier;
+
+include!("../common/bank.rs");
+
+#[event_applier]
+impl Account {
+    fn opened(&mut self, event: &AccountOpened) {
+        self.owner.clone_from(&event.owner);
+    }
+
+    fn deposited(&mut self, event: &MoneyDeposited) -> Result<(), String> {
+        self.cents += event.cents;
+        Ok(())
+    }
+}
+
+fn main() {}

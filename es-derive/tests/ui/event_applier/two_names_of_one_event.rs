@@ -1,0 +1,20 @@
+use es_core::event_applier;
+
+include!("../common/bank.rs");
+
+#[event_applier]
+impl Account {
+    fn opened(&mut self, event: &AccountOpened) {
+        self.owner.clone_from(&event.owner);
+    }
+
+    fn deposited(&mut self, event: &MoneyDeposited) {
+        self.cents += event.cents;
+    }
+
+    fn counted(&mut self, event: &self::MoneyDeposited) {
+        self.cents += event.cents;
+    }
+}
+
+fn main() {}

@@ -1,0 +1,19 @@
+use es_core::EventSet;
+use serde::{Deserialize, Serialize};
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct AccountOpened;
+
+#[derive(Clone, Debug, Serialize, Deserialize)]
+struct MoneyDeposited;
+
+#[derive(Clone, Debug, EventSet)]
+#[events(package = "bank.v1")]
+enum AccountEvent {
+    #[event(version = 0)]
+    AccountOpened(AccountOpened),
+    #[event(version = "2")]
+    MoneyDeposited(MoneyDeposited),
+}
+
+fn main() {}
