@@ -1,0 +1,36 @@
+//! The `.proto` files this crate brings along.
+
+macro_rules! embedded {
+    ($($name:literal),* $(,)?) => {
+        &[$(($name, include_str!(concat!("../../proto/", $name)))),*]
+    };
+}
+
+/// Name and text of each.
+pub(crate) const FILES: &[(&str, &str)] = embedded![
+    "buf/validate/validate.proto",
+    "cqrs/options.proto",
+    "eventsourcing/envelope.proto",
+    "eventsourcing/options.proto",
+    "eventsourcing/response.proto",
+    "google/api/annotations.proto",
+    "google/api/client.proto",
+    "google/api/field_behavior.proto",
+    "google/api/http.proto",
+    "google/api/httpbody.proto",
+    "google/api/launch_stage.proto",
+    "google/api/resource.proto",
+];
+
+/// Packages of annotations, which become no Rust of their own unless a message or rpc has a type of theirs.
+pub(crate) const PACKAGES: &[&str] = &["buf.validate", "cqrs", "eventsourcing", "google.api", "google.protobuf"];
+
+/// The text of an embedded file.
+pub(crate) fn text(name: &str) -> Option<&'static str> {
+    FILES.iter().find(|(file, _)| *file == name).map(|(_, text)| *text)
+}
+
+/// The text of one of the two files of annotations that are this crate's own.
+pub(crate) fn annotations(name: &str) -> Option<&'static str> {
+    matches!(name, "eventsourcing/options.proto" | "cqrs/options.proto").then(|| text(name)).flatten()
+}

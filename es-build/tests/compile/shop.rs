@@ -1,0 +1,6 @@
+//! The fixture compiles as it is, also where nothing of it is used.
+#![deny(warnings)]
+
+include!("../generated/shop/_protos.rs");
+
+fn main() {}
