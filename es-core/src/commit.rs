@@ -59,18 +59,17 @@ impl Commit {
         self.streams.iter().map(|append| append.events.len()).sum()
     }
 
-    /// Refuses what no store may write: a stream of another tenant, or one stream twice.
+    /// Refuses what no store may write: a stream or command of another tenant, or one stream twice.
     ///
     /// # Errors
     /// [`Error::InvalidRequest`](crate::Error::InvalidRequest).
     pub fn check_streams(&self) -> Result<(), crate::Error> {
+        let of_command = self.command.iter().map(|command| &command.stream);
+        let mut streams = self.streams.iter().map(|append| &append.stream).chain(of_command);
+        if let Some(foreign) = streams.find(|stream| stream.tenant != self.tenant) {
+            return Err(crate::Error::invalid_request(format!("{foreign} is of another tenant than its commit")));
+        }
         for (at, append) in self.streams.iter().enumerate() {
-            if append.stream.tenant != self.tenant {
-                return Err(crate::Error::invalid_request(format!(
-                    "{} is of another tenant than its commit",
-                    append.stream
-                )));
-            }
             if self.streams[..at].iter().any(|earlier| earlier.stream == append.stream) {
                 return Err(crate::Error::invalid_request(format!("{} is in the commit twice", append.stream)));
             }

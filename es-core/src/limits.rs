@@ -10,8 +10,8 @@ use crate::{Commit, Error};
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Limits {
-    /// Bytes of an aggregate id, command id, tenant, unique key or metadata id. Default 256, at most
-    /// [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
+    /// Bytes of every name and id: of aggregates, commands, tenants, stream types, event types, constraints and their
+    /// keys. Default 256, at most [`MAX_ID_BYTES`](crate::MAX_ID_BYTES).
     pub id_bytes: usize,
     /// Bytes of one event's payload. Default 256 KiB.
     pub event_bytes: usize,
@@ -69,11 +69,14 @@ impl Limits {
         let (mut events, mut bytes) = (0, 0);
         for append in &commit.streams {
             self.check_id("aggregate id", append.stream.id.as_str())?;
+            self.check_id("stream type", &append.stream.stream_type)?;
             events += append.events.len();
             for event in &append.events {
+                self.check_id("event type", &event.event_type)?;
                 at_most("event", self.event_bytes, event.payload.len())?;
                 bytes += event.payload.len();
                 for change in &event.claims {
+                    self.check_id("constraint", &change.constraint)?;
                     self.check_id("unique key", &change.key)?;
                 }
             }

@@ -250,15 +250,14 @@ impl EventStore for MemoryStore {
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {
-        Box::pin(async move {
-            let state = self.state();
-            let snapshot = state.snapshots.get(&(stream.clone(), fingerprint));
-            Ok(snapshot.filter(|snapshot| snapshot.version <= state.version(stream)).cloned())
-        })
+        Box::pin(async move { Ok(self.state().snapshots.get(&(stream.clone(), fingerprint)).cloned()) })
     }
 
     fn offer_snapshot(&self, snapshot: Snapshot) {
         let mut state = self.state();
+        if !(1..=state.version(&snapshot.stream)).contains(&snapshot.version) {
+            return;
+        }
         let key = (snapshot.stream.clone(), snapshot.fingerprint);
         if state.snapshots.get(&key).is_none_or(|kept| kept.version < snapshot.version) {
             state.snapshots.insert(key, snapshot);

@@ -56,10 +56,12 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>>;
 
     /// Reads the log after a position, about `limit` events of it (a commit is never cut), and hands over those that
-    /// pass the filter. How much is looked at is bounded, so a page may be empty and still have moved on.
+    /// pass the filter. How much is looked at is bounded, so a page may be empty and still have moved on; only with a
+    /// limit of 0, or at the head, it has not.
     ///
     /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for an event that is not what was written, or what the storage reports.
+    /// [`Corrupt`](crate::Error::Corrupt) for an event that is not what was written, once the page would begin with its
+    /// commit (the page before ends in front of it), or what the storage reports.
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>>;
 
     /// The position of the last event; 0 when there is none.
@@ -88,7 +90,8 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// What the storage reports.
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>>;
 
-    /// Offers a snapshot of committed state. The store keeps it when it can; nobody waits for it.
+    /// Offers a snapshot of committed state. The store keeps it when it can, and when its stream is that far; nobody
+    /// waits for it.
     fn offer_snapshot(&self, snapshot: Snapshot);
 
     /// The stream that holds a unique key.

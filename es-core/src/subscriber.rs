@@ -21,7 +21,7 @@ pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     ///
     /// # Errors
     /// [`ProjectionFaulted`](crate::Error::ProjectionFaulted) for an event a hook refuses, or what the storage reports.
-    /// Nothing of the page is kept then.
+    /// Whole commits before that event may be kept; of its own commit nothing is.
     fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress>>;
 }
 

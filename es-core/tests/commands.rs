@@ -131,7 +131,7 @@ async fn sixteen_clients_of_one_account_lose_nothing() {
         }
     };
     join_all((1..=16).map(send)).await;
-    assert_eq!(AccountRepository::<Account>::new(store).load("a").await.unwrap().cents, (1..=16).sum::<i64>());
+    assert_eq!(AccountRepository::new(store).load("a").await.unwrap().cents, (1..=16).sum::<i64>());
 }
 
 #[tokio::test]

@@ -28,7 +28,7 @@ fn moving() -> Accounts {
 }
 
 async fn balances(store: &MemoryStore) -> (i64, i64) {
-    let accounts = AccountRepository::<Account>::new(store.clone());
+    let accounts = AccountRepository::new(store.clone());
     (accounts.load("a").await.unwrap().cents, accounts.load("b").await.unwrap().cents)
 }
 

@@ -85,6 +85,8 @@ pub async fn a_command_id_with_another_payload_is_refused(store: &impl EventStor
 pub async fn command_ids_of_tenants_do_not_mix(store: &impl EventStore) {
     committed(store, to(stream("a"), Expected::Any, 1).command(record("c-1", b"request", "one"))).await;
     let other = tenant_stream("t1", "a");
+    let mixed = to(other.clone(), Expected::Any, 1).command(record("c-1", b"other", "two"));
+    assert!(matches!(refused(store, mixed).await, Error::InvalidRequest { .. }));
     let command = CommandRecord { stream: other.clone(), ..record("c-1", b"other", "two") };
     committed(store, to(other.clone(), Expected::Any, 1).command(command)).await;
     let outcome = store.outcome(other.tenant.as_ref(), &CommandId::new("c-1").unwrap()).await.unwrap().unwrap();

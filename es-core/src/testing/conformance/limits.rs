@@ -25,6 +25,13 @@ pub async fn an_oversized_id_is_refused(store: &impl EventStore) {
     let error = refused(store, to(stream(&"x".repeat(limit + 1)), Expected::Any, 1)).await;
     assert_too_large(&error, "aggregate id", limit);
     committed(store, to(stream(&"x".repeat(limit)), Expected::Any, 1)).await;
+    let long = "x".repeat(limit + 1);
+    let of_type = StreamKey::new(None, &*long, AggregateId::new("a").unwrap());
+    assert_too_large(&refused(store, to(of_type, Expected::Any, 1)).await, "stream type", limit);
+    let with = |event| Commit::append(stream("a"), Expected::Any, vec![event]);
+    assert_too_large(&refused(store, with(NewEvent::raw(long.clone(), ""))).await, "event type", limit);
+    assert_too_large(&refused(store, with(event(1).claim(&*long, "k"))).await, "constraint", limit);
+    assert_too_large(&refused(store, with(event(1).claim("email", &*long))).await, "unique key", limit);
 }
 
 /// A commit of too many events is refused whole.

@@ -1,0 +1,85 @@
+//! An event store, snapshots and projections in one SQLite file.
+//!
+//! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of all tasks share transactions
+//! and are synced before they are answered; every event carries a checksum that is verified on each read; several
+//! processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or one of its own.
+//!
+//! ```
+//! use es_core::{Commit, EventStore, Expected, HookBuilder, NewEvent, StreamKey};
+//! use es_sqlite::{SqliteProjection, SqliteStore};
+//! # use es_core::error::{DecodeError, EncodeError};
+//! # use prost::Message as _;
+//! # #[derive(Clone, PartialEq, prost::Message)]
+//! # struct AccountOpened {
+//! #     #[prost(string, tag = "1")]
+//! #     account_id: String,
+//! # }
+//! # impl es_core::Event for AccountOpened {
+//! #     const TYPE: &'static str = "bank.v1.AccountOpened";
+//! #     fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+//! #         prost::Message::encode(self, buffer).map_err(|error| EncodeError::new(Self::TYPE, error))
+//! #     }
+//! #     fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+//! #         <Self as prost::Message>::decode(payload).map_err(DecodeError::malformed)
+//! #     }
+//! # }
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> es_core::Result<()> {
+//! # let folder = tempfile::tempdir().unwrap();
+//! # let path = folder.path().join("bank.db");
+//!
+//! let store = SqliteStore::open(path).await?;
+//! let balances = SqliteProjection::builder("balances")
+//!     .migration("CREATE TABLE balance (account_id TEXT PRIMARY KEY, cents INTEGER NOT NULL) STRICT")
+//!     // Generated code has a method for each event: `.on_account_opened(|tx, event, meta| ..)`
+//!     .on::<AccountOpened, _>(|tx, event, _meta| {
+//!         tx.execute("INSERT INTO balance VALUES (?1, 0)", [&event.account_id])?;
+//!         Ok(())
+//!     })
+//!     .build(&store)?;
+//!
+//! // Repositories do this for their aggregates.
+//! let opened = AccountOpened { account_id: "acc-1".into() };
+//! let event = NewEvent::raw("bank.v1.AccountOpened", opened.encode_to_vec());
+//! let stream = StreamKey::new(None, "bank.v1.Account", "acc-1".try_into()?);
+//! store.append(Commit::append(stream, Expected::NoStream, vec![event])).await?;
+//!
+//! balances.catch_up().await?; // a `Runner` does this each time something was appended
+//! let accounts: i64 =
+//!     balances.query(|tx| tx.query_row("SELECT count(*) FROM balance", (), |row| row.get(0))).await?;
+//! assert_eq!(accounts, 1);
+//! store.shutdown().await
+//! # }
+//! ```
+
+#![doc(test(attr(deny(warnings))))]
+
+mod blocking;
+mod builder;
+mod cache;
+mod checksum;
+mod claims;
+mod commands;
+mod connection;
+mod engine;
+mod errors;
+mod event_row;
+mod file;
+mod fold;
+mod identity;
+mod log;
+mod migrate;
+mod names;
+mod projection;
+mod reader;
+mod schema;
+mod snapshots;
+mod store;
+mod writer;
+
+pub use builder::{Durability, SqliteStoreBuilder};
+pub use projection::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
+pub use store::SqliteStore;
+
+/// The database below, for what hooks and queries need of it: `params!`, `OptionalExtension`, `types`.
+pub use rusqlite;

@@ -1,0 +1,125 @@
+//! Opening a file: is it ours, do we know its schema, is it new?
+
+use std::sync::{Mutex, PoisonError};
+
+use es_core::Error;
+use rusqlite::{Connection, ErrorCode};
+
+use crate::{
+    builder::Durability,
+    connection::{self, Role},
+    engine,
+    errors::Place,
+    file::{self, Found},
+    schema::Schema,
+};
+
+/// One file is opened at a time: what makes a new file must not be disturbed by another thread that finds it.
+static OPENING: Mutex<()> = Mutex::new(());
+
+/// Opens the writing connection of a file and makes sure of its tables. A file that is not ours, or newer than this
+/// program, is left as it is, and so is the folder around it.
+pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> Result<Connection, Error> {
+    engine::check()?;
+    let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = match file::find_or_create(&place.path, schema.what, create)? {
+        Found::Empty => State::New,
+        Found::Something => look(place, schema)?,
+    };
+    if let State::New = state {
+        create_schema(place, schema, role)?;
+    }
+    let connection = connection::open(place, role).map_err(|error| explain_read_only(place, error))?;
+    match inspect(&connection, place, schema)? {
+        State::Ours => Ok(connection),
+        State::New => Err(not_ours(place, schema, "its tables are missing".into())),
+    }
+}
+
+#[derive(Debug)]
+enum State {
+    New,
+    Ours,
+}
+
+/// Judges a file before anything may write to it.
+fn look(place: &Place, schema: &Schema) -> Result<State, Error> {
+    if !file::may_be_outdated(&place.path) {
+        return judge(&connection::open_immutable(place)?, place, schema);
+    }
+    let state = connection::open_bare(place, Role::Reader).and_then(|bare| judge(&bare, place, schema));
+    match state {
+        // A journal left by a crash must be rolled back before anything can be read, which takes a writer.
+        Err(Error::ReadOnly { .. }) => {
+            judge(&connection::open_bare(place, Role::Writer(Durability::Full))?, place, schema)
+        }
+        state => state,
+    }
+}
+
+/// Whose a file is, and whether we know its schema.
+fn judge(connection: &Connection, place: &Place, schema: &Schema) -> Result<State, Error> {
+    let at = |error| place.error("reading the schema", error);
+    let pragma = |name| connection.pragma_query_value(None, name, |row| row.get::<_, i32>(0)).map_err(at);
+    let (application, version) = (pragma("application_id")?, pragma("user_version")?);
+    if application == 0 && version == 0 {
+        let tables: i64 =
+            connection.query_row("SELECT count(*) FROM sqlite_schema", (), |row| row.get(0)).map_err(at)?;
+        if tables == 0 {
+            return Ok(State::New);
+        }
+    }
+    if application != schema.application_id {
+        return Err(not_ours(place, schema, "it is an SQLite file of another program".into()));
+    }
+    let unsigned = |version: i32| u32::try_from(version).unwrap_or_default();
+    if version > schema.version {
+        let (found, supported) = (unsigned(version), unsigned(schema.version));
+        return Err(Error::SchemaTooNew { path: place.path.clone(), found, supported });
+    }
+    Ok(State::Ours)
+}
+
+/// As [`judge`], and whether the tables are as we make them.
+fn inspect(connection: &Connection, place: &Place, schema: &Schema) -> Result<State, Error> {
+    let state = judge(connection, place, schema)?;
+    if let State::Ours = state
+        && let Some(difference) =
+            schema.difference(connection).map_err(|error| place.error("reading the schema", error))?
+    {
+        return Err(not_ours(place, schema, difference));
+    }
+    Ok(state)
+}
+
+/// Makes the tables of a new file in one transaction, before the file gets its write-ahead log: the main file alone is
+/// a whole, empty store.
+fn create_schema(place: &Place, schema: &Schema, role: Role) -> Result<(), Error> {
+    let at = |error| place.error("creating the tables", error);
+    let mut connection = connection::open_bare(place, role)?;
+    let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(at)?;
+    // Another process may have made them while this one waited.
+    if let State::New = inspect(&transaction, place, schema)? {
+        schema.create(&transaction).map_err(at)?;
+    }
+    transaction.commit().map_err(at)
+}
+
+fn not_ours(place: &Place, schema: &Schema, why: String) -> Error {
+    let why = if schema == &crate::schema::STORE { why } else { format!("as {} it is not usable: {why}", schema.what) };
+    Error::NotAStore { path: place.path.clone(), why }
+}
+
+/// The log's index can't be made beside a file in a folder that can't be written.
+fn explain_read_only(place: &Place, error: Error) -> Error {
+    match error {
+        Error::Io { source, .. } if is_cannot_open(&*source) && file::is_read_only(&place.path) => {
+            Error::ReadOnly { path: place.path.clone(), source: Some(source) }
+        }
+        error => error,
+    }
+}
+
+fn is_cannot_open(source: &(dyn std::error::Error + 'static)) -> bool {
+    source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
+}

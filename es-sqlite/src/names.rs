@@ -1,0 +1,105 @@
+//! The names behind the small integers of the events table.
+
+use std::{collections::HashMap, sync::Arc};
+
+use es_core::{AggregateId, Error, StreamKey, Tenant};
+use rusqlite::{Connection, OptionalExtension};
+
+use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
+
+/// Streams and event types as one connection has met them. What is committed never changes, so nothing here grows
+/// stale; it is only bounded.
+#[derive(Debug)]
+pub(crate) struct Names {
+    ids: Cache<StreamKey, i64>,
+    streams: Cache<i64, Arc<Stream>>,
+    types: HashMap<i64, Arc<str>>,
+}
+
+/// A stream's name, and what the checksums of its events start with.
+#[derive(Debug)]
+pub(crate) struct Stream {
+    pub(crate) key: StreamKey,
+    pub(crate) checksum: Checksum,
+}
+
+const STREAMS: usize = 8_192;
+const TYPES: usize = 16_384;
+
+impl Default for Names {
+    fn default() -> Self {
+        Self { ids: Cache::new(STREAMS), streams: Cache::new(STREAMS), types: HashMap::new() }
+    }
+}
+
+impl Names {
+    /// The number of a stream, if it exists.
+    pub(crate) fn id(&mut self, connection: &Connection, place: &Place, key: &StreamKey) -> Result<Option<i64>, Error> {
+        if let Some(id) = self.ids.get(key) {
+            return Ok(Some(id));
+        }
+        let id = stream_id(connection, key).map_err(|error| place.error("looking up a stream", error))?;
+        if let Some(id) = id {
+            self.ids.insert(key.clone(), id);
+        }
+        Ok(id)
+    }
+
+    /// The stream with this number.
+    pub(crate) fn stream(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<Arc<Stream>, Error> {
+        if let Some(stream) = self.streams.get(&id) {
+            return Ok(stream);
+        }
+        let key = stream_key(connection, place, id)?;
+        let stream = Arc::new(Stream { checksum: Checksum::stream(&key), key });
+        self.streams.insert(id, Arc::clone(&stream));
+        Ok(stream)
+    }
+
+    /// The name of the event type with this number.
+    pub(crate) fn event_type(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<Arc<str>, Error> {
+        if let Some(name) = self.types.get(&id) {
+            return Ok(Arc::clone(name));
+        }
+        let name: Option<Arc<str>> = connection
+            .prepare_cached("SELECT name FROM es_types WHERE id = ?1")
+            .and_then(|mut statement| statement.query_row([id], |row| row.get(0)).optional())
+            .map_err(|error| place.error("looking up an event type", error))?;
+        let name = name.ok_or_else(|| missing("event type", id))?;
+        if self.types.len() >= TYPES {
+            self.types.clear();
+        }
+        self.types.insert(id, Arc::clone(&name));
+        Ok(name)
+    }
+}
+
+/// The number of a stream, from the table.
+pub(crate) fn stream_id(connection: &Connection, key: &StreamKey) -> rusqlite::Result<Option<i64>> {
+    connection
+        .prepare_cached("SELECT id FROM es_streams WHERE tenant = ?1 AND aggregate_id = ?2 AND type = ?3")?
+        .query_row((schema::tenant(key.tenant.as_ref()), key.id.as_str(), &*key.stream_type), |row| row.get(0))
+        .optional()
+}
+
+/// The name of a stream, from the table.
+pub(crate) fn stream_key(connection: &Connection, place: &Place, id: i64) -> Result<StreamKey, Error> {
+    let row = connection
+        .prepare_cached("SELECT tenant, type, aggregate_id FROM es_streams WHERE id = ?1")
+        .and_then(|mut statement| {
+            statement
+                .query_row([id], |row| {
+                    Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?, row.get::<_, String>(2)?))
+                })
+                .optional()
+        })
+        .map_err(|error| place.error("looking up a stream", error))?;
+    let (tenant, stream_type, aggregate_id) = row.ok_or_else(|| missing("stream", id))?;
+    let damaged = |error: Error| Error::Corrupt { what: format!("stream number {id}"), why: error.to_string() };
+    let tenant = if tenant.is_empty() { None } else { Some(Tenant::new(tenant).map_err(damaged)?) };
+    Ok(StreamKey::new(tenant, stream_type, AggregateId::new(aggregate_id).map_err(damaged)?))
+}
+
+fn missing(what: &str, id: i64) -> Error {
+    Error::Corrupt { what: format!("{what} number {id}"), why: "events refer to it, but it is not there".into() }
+}

@@ -1,0 +1,103 @@
+//! The transaction as hooks and queries see it.
+
+use std::fmt;
+
+use rusqlite::{CachedStatement, Connection, Params, Result, Row};
+
+use super::{Guard, HookResult};
+
+/// The open transaction of a [`SqliteProjection`](crate::SqliteProjection): a hook writes to it, a query reads from it.
+///
+/// `execute`, `query_row` and `query` are rusqlite's, except that they keep their statements prepared. It begins and
+/// ends by itself: SQL of a hook can't COMMIT, ATTACH, set a PRAGMA or write to the store's own tables.
+pub struct Tx<'c> {
+    connection: &'c Connection,
+    guard: Option<&'c Guard>,
+}
+
+impl<'c> Tx<'c> {
+    pub(super) fn new(connection: &'c Connection, guard: Option<&'c Guard>) -> Self {
+        Self { connection, guard }
+    }
+
+    /// Runs a statement and says how many rows it changed.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn execute<P: Params>(&self, sql: &str, params: P) -> Result<usize> {
+        self.prepare(sql)?.execute(params)
+    }
+
+    /// Runs a statement; what most hooks come down to.
+    ///
+    /// ```
+    /// # #![allow(dead_code)]
+    /// # use es_sqlite::{HookResult, Tx};
+    /// # fn hook(tx: &Tx<'_>, id: &str, cents: i64) -> HookResult {
+    /// tx.run("UPDATE balance SET cents = cents + ?2 WHERE account_id = ?1", (id, cents))
+    /// # }
+    /// ```
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn run<P: Params>(&self, sql: &str, params: P) -> HookResult {
+        self.execute(sql, params)?;
+        Ok(())
+    }
+
+    /// Runs a query for one row; `QueryReturnedNoRows` when there is none (see
+    /// [`OptionalExtension`](rusqlite::OptionalExtension)).
+    ///
+    /// # Errors
+    /// What SQLite says, or the closure.
+    pub fn query_row<T, P: Params>(&self, sql: &str, params: P, read: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<T> {
+        self.prepare(sql)?.query_row(params, read)
+    }
+
+    /// Runs a query and collects what the closure makes of its rows.
+    ///
+    /// # Errors
+    /// What SQLite says, or the closure.
+    pub fn query<T, P: Params>(&self, sql: &str, params: P, read: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
+        self.prepare(sql)?.query_map(params, read)?.collect()
+    }
+
+    /// A statement that stays prepared for its next use: everything a rusqlite statement can.
+    ///
+    /// # Errors
+    /// What SQLite says; what a projection may not do is refused here.
+    pub fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
+        self.connection.prepare_cached(sql).map_err(|error| self.explain(error))
+    }
+
+    /// Runs several statements that are separated by semicolons.
+    ///
+    /// # Errors
+    /// What SQLite says.
+    pub fn execute_batch(&self, sql: &str) -> Result<()> {
+        self.connection.execute_batch(sql).map_err(|error| self.explain(error))
+    }
+
+    /// The row id of the last row inserted.
+    pub fn last_insert_rowid(&self) -> i64 {
+        self.connection.last_insert_rowid()
+    }
+
+    /// The connection below, for what else rusqlite can do. What is refused to a statement is refused there as well.
+    pub fn connection(&self) -> &'c Connection {
+        self.connection
+    }
+
+    fn explain(&self, error: rusqlite::Error) -> rusqlite::Error {
+        match self.guard {
+            Some(guard) => guard.explain(error),
+            None => error,
+        }
+    }
+}
+
+impl fmt::Debug for Tx<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Tx").finish_non_exhaustive()
+    }
+}

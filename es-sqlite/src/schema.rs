@@ -1,0 +1,111 @@
+//! Our tables: what they are called, which version they have, and whether a file's are really ours.
+
+use std::collections::BTreeSet;
+
+use es_core::Tenant;
+use rusqlite::Connection;
+
+/// The tables of one kind of file.
+#[derive(Debug, PartialEq)]
+pub(crate) struct Schema {
+    /// What such a file is called in errors.
+    pub(crate) what: &'static str,
+    /// Tells a file of ours from any other SQLite file.
+    pub(crate) application_id: i32,
+    /// The version this program writes, and the newest it reads.
+    pub(crate) version: i32,
+    sql: &'static [&'static str],
+}
+
+/// The event store.
+pub(crate) const STORE: Schema = Schema {
+    what: "an event store",
+    application_id: i32::from_be_bytes(*b"EsSt"),
+    version: 1,
+    sql: &[include_str!("schema.sql"), include_str!("projection/schema.sql")],
+};
+
+/// A file of read models.
+pub(crate) const READ_MODEL: Schema = Schema {
+    what: "a read model",
+    application_id: i32::from_be_bytes(*b"EsRm"),
+    version: 1,
+    sql: &[include_str!("projection/schema.sql")],
+};
+
+/// How a tenant stands in a column: empty for none.
+pub(crate) fn tenant(tenant: Option<&Tenant>) -> &str {
+    tenant.map_or("", Tenant::as_str)
+}
+
+impl Schema {
+    /// Makes the tables of the newest version, inside the caller's transaction.
+    pub(crate) fn create(&self, connection: &Connection) -> rusqlite::Result<()> {
+        for sql in self.sql {
+            connection.execute_batch(sql)?;
+        }
+        connection.pragma_update(None, "application_id", self.application_id)?;
+        connection.pragma_update(None, "user_version", self.version)
+    }
+
+    /// What is wrong with the tables of a file that says it has this schema. A foreign trigger or view on our tables
+    /// could change what we write; a missing trigger no longer guards the events.
+    pub(crate) fn difference(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
+        let model = Connection::open_in_memory()?;
+        self.create(&model)?;
+        let (expected, found) = (objects(&model)?, objects(connection)?);
+        let differs = expected.symmetric_difference(&found).next();
+        Ok(differs.map(|(kind, name, ..)| match expected.iter().any(|(.., known, _, _)| known == name) {
+            true => format!("its {kind} {name} is missing or not as {} has it", self.what),
+            false => format!("it has a {kind} {name} that is no part of {}", self.what),
+        }))
+    }
+}
+
+/// Kind, name, table, SQL.
+type Object = (String, String, String, Option<String>);
+
+/// All that belongs to tables of ours.
+fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<Object>> {
+    connection
+        .prepare(
+            "SELECT type, name, tbl_name, sql FROM sqlite_schema
+             WHERE name LIKE 'es\\_%' ESCAPE '\\' OR tbl_name LIKE 'es\\_%' ESCAPE '\\'",
+        )?
+        .query_map((), |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?)))?
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_foreign_trigger_on_our_tables_is_found() {
+        let connection = Connection::open_in_memory().unwrap();
+        STORE.create(&connection).unwrap();
+        assert_eq!(STORE.difference(&connection).unwrap(), None);
+        connection
+            .execute_batch("CREATE TRIGGER thief AFTER INSERT ON es_events BEGIN DELETE FROM es_claims; END")
+            .unwrap();
+        let difference = STORE.difference(&connection).unwrap().unwrap();
+        assert_eq!(difference, "it has a trigger thief that is no part of an event store");
+    }
+
+    #[test]
+    fn a_missing_guard_is_found() {
+        let connection = Connection::open_in_memory().unwrap();
+        STORE.create(&connection).unwrap();
+        connection.execute_batch("DROP TRIGGER es_events_are_never_changed").unwrap();
+        let difference = STORE.difference(&connection).unwrap().unwrap();
+        assert!(difference.contains("es_events_are_never_changed is missing"), "{difference}");
+    }
+
+    #[test]
+    fn tables_of_the_user_are_no_concern_of_ours() {
+        let connection = Connection::open_in_memory().unwrap();
+        STORE.create(&connection).unwrap();
+        connection.execute_batch("CREATE TABLE estate (id INTEGER PRIMARY KEY)").unwrap();
+        assert_eq!(STORE.difference(&connection).unwrap(), None);
+    }
+}

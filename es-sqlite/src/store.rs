@@ -1,0 +1,183 @@
+//! The store: one handle over the writer and the readers of a file.
+
+use std::{
+    fmt,
+    path::{Path, PathBuf},
+    sync::Arc,
+};
+
+use es_core::{
+    Appended, Clock, CommandId, Commit, Error, EventStore, Filter, Limits, Outcome, Page, Result, Snapshot, StreamKey,
+    Tenant, Timestamp,
+    store::{BoxFuture, StoreIdentity, Visitor},
+};
+use tokio::sync::watch;
+
+use crate::{
+    builder::SqliteStoreBuilder,
+    claims, commands,
+    errors::Place,
+    fold, log, names,
+    reader::Readers,
+    snapshots,
+    writer::{Append, Offer, Queue},
+};
+
+/// An event store in one SQLite file.
+///
+/// Cloning is cheap, and all clones are the same store. Commits of all tasks are written by one thread, many in one
+/// transaction; several processes may use one file. When the last clone is dropped, what was handed over is still
+/// written; [`shutdown`](Self::shutdown) waits for it.
+#[derive(Clone)]
+pub struct SqliteStore(Arc<Inner>);
+
+pub(crate) struct Inner {
+    pub(crate) place: Arc<Place>,
+    pub(crate) limits: Limits,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) identity: StoreIdentity,
+    pub(crate) readers: Readers,
+    pub(crate) queue: Queue,
+    pub(crate) head: watch::Sender<u64>,
+}
+
+impl SqliteStore {
+    pub(crate) fn new(inner: Inner) -> Self {
+        Self(Arc::new(inner))
+    }
+
+    /// Opens a store with what is usual; makes the file when it does not exist.
+    ///
+    /// # Errors
+    /// As [`SqliteStoreBuilder::open`].
+    pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
+        Self::builder(path).open().await
+    }
+
+    /// Begins to open a store with choices of one's own.
+    pub fn builder(path: impl Into<PathBuf>) -> SqliteStoreBuilder {
+        SqliteStoreBuilder::new(path.into())
+    }
+
+    /// Writes what is queued, waits for reads under way, and closes the file. Everything that comes later, from any
+    /// clone, gets [`ShuttingDown`](Error::ShuttingDown).
+    ///
+    /// # Errors
+    /// [`ShuttingDown`](Error::ShuttingDown) when it was called before.
+    pub async fn shutdown(&self) -> Result<()> {
+        self.0.readers.close().await;
+        self.0.queue.shutdown().await
+    }
+
+    /// The file.
+    pub fn path(&self) -> &Path {
+        &self.0.place.path
+    }
+
+    pub(crate) fn place(&self) -> &Place {
+        &self.0.place
+    }
+
+    pub(crate) fn readers(&self) -> &Readers {
+        &self.0.readers
+    }
+
+    pub(crate) fn queue(&self) -> &Queue {
+        &self.0.queue
+    }
+}
+
+impl EventStore for SqliteStore {
+    fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
+        Box::pin(async move {
+            self.0.limits.check_commit(&commit)?;
+            commit.check_streams()?;
+            let bytes = commit.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len()).sum();
+            let command = commit.command.as_ref().map(|command| command.id.clone());
+            self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply))).await
+        })
+    }
+
+    fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.0.readers.read(move |reader| fold::fold(reader, stream, after, visit)))
+    }
+
+    fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
+        Box::pin(self.0.readers.read(|reader| fold::version(reader, stream)))
+    }
+
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(self.0.readers.read(move |reader| log::read(reader, after, limit, filter)))
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(self.0.readers.read(|reader| {
+            log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
+        }))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        let receiver = self.0.head.subscribe();
+        self.0.queue.wake();
+        receiver
+    }
+
+    fn outcome<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        command: &'a CommandId,
+    ) -> BoxFuture<'a, Result<Option<Outcome>>> {
+        Box::pin(
+            self.0.readers.read(move |reader| commands::outcome(&reader.connection, &reader.place, tenant, command)),
+        )
+    }
+
+    fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {
+        Box::pin(self.0.readers.read(move |reader| {
+            let Some(id) = reader.names.id(&reader.connection, &reader.place, stream)? else { return Ok(None) };
+            let found = snapshots::read(&reader.connection, id, fingerprint)
+                .map_err(|error| reader.place.error("reading a snapshot", error))?;
+            Ok(found.map(|(version, state)| Snapshot { stream: stream.clone(), fingerprint, version, state }))
+        }))
+    }
+
+    fn offer_snapshot(&self, snapshot: Snapshot) {
+        self.0.queue.offer(snapshot.state.len(), || Box::new(Offer(snapshot)));
+    }
+
+    fn claimant<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        constraint: &'a str,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<StreamKey>>> {
+        Box::pin(self.0.readers.read(move |reader| {
+            let holder = claims::holder(&reader.connection, tenant, constraint, key)
+                .map_err(|error| reader.place.error("looking up a unique key", error))?;
+            holder.map(|id| names::stream_key(&reader.connection, &reader.place, id)).transpose()
+        }))
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.identity.clone()
+    }
+
+    fn limits(&self) -> &Limits {
+        &self.0.limits
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
+impl fmt::Debug for SqliteStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqliteStore")
+            .field("path", &self.0.place.path)
+            .field("identity", &self.0.identity)
+            .field("head", &*self.0.head.borrow())
+            .field("queue", &self.0.queue)
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,236 @@
+//! Appending one commit inside the writer's transaction: first all that can be refused, then all that is written.
+
+use std::collections::HashSet;
+
+use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, Timestamp};
+use prost::Message;
+
+use super::{
+    batch::{Broken, Transaction, Work},
+    ledger::Stream,
+    queue::Reply,
+};
+use crate::{
+    claims, commands,
+    event_row::{EventRow, encoding_column},
+};
+
+/// A commit on its way into the file.
+pub(crate) struct Append {
+    commit: Commit,
+    reply: Reply<Appended>,
+    answer: Option<Result<Appended, Error>>,
+}
+
+impl Append {
+    pub(crate) fn new(commit: Commit, reply: Reply<Appended>) -> Self {
+        Self { commit, reply, answer: None }
+    }
+}
+
+impl Work for Append {
+    fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
+        self.reply.start();
+        self.answer = Some(match append(&self.commit, transaction) {
+            Ok(appended) => Ok(appended),
+            Err(Stop::Refused(error)) => Err(error),
+            Err(Stop::Broken(broken)) => return Err(broken),
+        });
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        // Dropped unanswered, the reply says that the outcome is not known.
+        if let Some(answer) = self.answer {
+            self.reply.send(answer);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        self.reply.send(Err(error));
+    }
+
+    fn command(&self) -> Option<&CommandId> {
+        self.reply.command()
+    }
+}
+
+/// Why an append ends early.
+enum Stop {
+    /// Before anything was written.
+    Refused(Error),
+    /// In the middle.
+    Broken(Broken),
+}
+
+impl From<Broken> for Stop {
+    fn from(broken: Broken) -> Self {
+        Self::Broken(broken)
+    }
+}
+
+fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended, Stop> {
+    if let Some(outcome) = answered_before(commit, transaction)? {
+        return Ok(Appended::Replayed(Box::new(outcome)));
+    }
+    let mut streams = as_expected(commit, transaction)?;
+    keys_are_free(commit, &streams, transaction)?;
+
+    let events = commit.event_count() as u64;
+    let end = transaction.ledger.end();
+    let recorded_at = transaction.now.max(end.recorded_at);
+    let before = end.position;
+    if events > 0 {
+        (end.position, end.recorded_at) = (before + events, recorded_at);
+    }
+    let mut placed = Placed { position: before + 1, first: before + 1, last: before + events, recorded_at };
+    let metadata = MetadataBytes::new(commit);
+    for (append, stream) in commit.streams.iter().zip(&mut streams) {
+        if append.events.is_empty() {
+            continue;
+        }
+        let mut known = match *stream {
+            Some(known) => known,
+            None => transaction
+                .ledger
+                .create(transaction.connection, &append.stream)
+                .map_err(Broken::by("naming a stream"))?,
+        };
+        for event in &append.events {
+            known.version += 1;
+            insert(event, known, placed, &metadata.of(event), transaction).map_err(Broken::by("appending events"))?;
+            placed.position += 1;
+        }
+        transaction.ledger.moved(&append.stream, known);
+        *stream = Some(known);
+    }
+    take_keys(commit, &streams, transaction).map_err(Broken::by("recording unique keys"))?;
+    let position = placed.last;
+    let recorded_at = Timestamp::from_micros(recorded_at);
+    if let Some(record) = &commit.command {
+        let outcome = Outcome { record: record.clone(), position, recorded_at };
+        commands::record(transaction.connection, &outcome).map_err(Broken::by("recording a command"))?;
+    }
+    let versions = streams.iter().map(|stream| stream.map_or(0, |stream| stream.version)).collect();
+    Ok(Appended::Committed(Committed { position, versions, recorded_at }))
+}
+
+/// The recorded answer, if the command has one.
+fn answered_before(commit: &Commit, transaction: &Transaction<'_>) -> Result<Option<Outcome>, Stop> {
+    let Some(command) = &commit.command else { return Ok(None) };
+    let Transaction { connection, place, .. } = *transaction;
+    // A damaged row concerns this command only.
+    let outcome = commands::outcome(connection, place, commit.tenant.as_ref(), &command.id).map_err(Stop::Refused)?;
+    match outcome {
+        Some(outcome) if outcome.record.payload_hash != command.payload_hash => {
+            Err(Stop::Refused(Error::CommandIdReused { command_id: command.id.clone() }))
+        }
+        outcome => Ok(outcome),
+    }
+}
+
+/// The streams of a commit as they stand, all of them as expected.
+fn as_expected(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Stream>>, Stop> {
+    let mut streams = Vec::with_capacity(commit.streams.len());
+    for append in &commit.streams {
+        let stream = transaction
+            .ledger
+            .stream(transaction.connection, &append.stream)
+            .map_err(Broken::by("looking up a stream"))?;
+        let actual = stream.map_or(0, |stream| stream.version);
+        if !append.expected.admits(actual) {
+            let (stream, expected) = (append.stream.clone(), append.expected.to_string());
+            return Err(Stop::Refused(Error::Conflict { stream, expected, actual }));
+        }
+        streams.push(stream);
+    }
+    Ok(streams)
+}
+
+/// Refuses a key that another stream holds and does not give back in this very commit.
+fn keys_are_free(commit: &Commit, streams: &[Option<Stream>], transaction: &Transaction<'_>) -> Result<(), Stop> {
+    let changes = commit.claim_changes();
+    let mut given_back = HashSet::new();
+    let mut taken = HashSet::new();
+    for (key, change) in changes {
+        let at = commit.streams.iter().position(|append| append.stream == *key);
+        let own = at.and_then(|at| streams[at]).map(|stream| stream.id);
+        let name = (change.constraint.as_str(), change.key.as_str());
+        if change.release {
+            given_back.insert((own, name));
+            continue;
+        }
+        let holder = claims::holder(transaction.connection, commit.tenant.as_ref(), name.0, name.1)
+            .map_err(Broken::by("looking up a unique key"))?;
+        let free = holder.is_none() || holder == own || given_back.contains(&(holder, name));
+        if !free || !taken.insert(name) {
+            return Err(Stop::Refused(Error::UniqueTaken { constraint: change.constraint.clone() }));
+        }
+    }
+    Ok(())
+}
+
+fn take_keys(commit: &Commit, streams: &[Option<Stream>], transaction: &Transaction<'_>) -> rusqlite::Result<()> {
+    for (key, change) in commit.claim_changes() {
+        let at = commit.streams.iter().position(|append| append.stream == *key);
+        if let Some(stream) = at.and_then(|at| streams[at]) {
+            claims::change(transaction.connection, commit.tenant.as_ref(), change, stream.id)?;
+        }
+    }
+    Ok(())
+}
+
+/// Where an event goes.
+#[derive(Clone, Copy)]
+struct Placed {
+    position: u64,
+    first: u64,
+    last: u64,
+    recorded_at: i64,
+}
+
+/// The stored form of a commit's metadata: one for all events that change no unique keys.
+struct MetadataBytes<'c> {
+    commit: &'c Commit,
+    plain: Vec<u8>,
+}
+
+impl<'c> MetadataBytes<'c> {
+    fn new(commit: &'c Commit) -> Self {
+        let command = commit.command.as_ref().map(|command| &command.id);
+        Self { commit, plain: commit.metadata.to_wire(command, &[]).encode_to_vec() }
+    }
+
+    fn of(&self, event: &NewEvent) -> std::borrow::Cow<'_, [u8]> {
+        if event.claims.is_empty() {
+            return (&self.plain).into();
+        }
+        let command = self.commit.command.as_ref().map(|command| &command.id);
+        self.commit.metadata.to_wire(command, &event.claims).encode_to_vec().into()
+    }
+}
+
+fn insert(
+    event: &NewEvent,
+    stream: Stream,
+    placed: Placed,
+    metadata: &[u8],
+    transaction: &mut Transaction<'_>,
+) -> rusqlite::Result<()> {
+    let mut row = EventRow {
+        position: placed.position,
+        stream: stream.id,
+        version: stream.version,
+        event_type: transaction.ledger.event_type(transaction.connection, &event.event_type)?,
+        schema_version: event.schema_version,
+        encoding: encoding_column(event.encoding),
+        commit_index: placed.position - placed.first,
+        commit_rest: placed.last - placed.position,
+        recorded_at: placed.recorded_at,
+        checksum: 0,
+        metadata,
+        payload: &event.payload,
+    };
+    row.checksum = row.sum(stream.checksum, &event.event_type);
+    row.insert(transaction.connection)
+}

@@ -1,0 +1,105 @@
+//! What the writer does when nobody wants anything: checkpoints, and old answers to commands.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use es_core::{Clock, Timestamp};
+use rusqlite::Connection;
+
+use crate::commands;
+
+/// How long the writer must have been idle before the log is copied into the database.
+const QUIET: Duration = Duration::from_millis(200);
+/// How often old answers are looked for: by time, and by transactions.
+const FORGET_EVERY: Duration = Duration::from_secs(60);
+const FORGET_EVERY_BATCHES: u32 = 1_000;
+/// Answers deleted at once.
+const FORGET_AT_ONCE: u32 = 500;
+/// How far the clock may have moved while the file was closed, as far as forgetting is concerned.
+const LEAP: Duration = Duration::from_secs(24 * 60 * 60);
+
+#[derive(Debug)]
+pub(super) struct Housekeeping {
+    clock: Arc<dyn Clock>,
+    last_commit: Instant,
+    uncopied: bool,
+    batches: u32,
+    last_attempt: Option<Instant>,
+    last_forgetting: Option<Instant>,
+    /// The clock by which answers grow old. It follows the store's clock, but never faster than time passes here, so
+    /// that a clock set to next year by mistake forgets nothing.
+    now: Timestamp,
+}
+
+impl Housekeeping {
+    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+        let now = Timestamp::default();
+        Self {
+            clock,
+            last_commit: Instant::now(),
+            uncopied: false,
+            batches: 0,
+            last_attempt: None,
+            last_forgetting: None,
+            now,
+        }
+    }
+
+    pub(super) fn committed(&mut self) {
+        self.last_commit = Instant::now();
+        self.uncopied = true;
+        self.batches += 1;
+    }
+
+    /// How long to wait for work before looking around.
+    pub(super) fn patience(&self) -> Duration {
+        if self.uncopied { QUIET } else { Duration::from_secs(1) }
+    }
+
+    /// Copies the log into the database when it is quiet.
+    pub(super) fn checkpoint(&mut self, connection: &Connection) {
+        if self.uncopied && self.last_commit.elapsed() >= QUIET {
+            self.uncopied = false;
+            if let Err(error) = connection.query_row("PRAGMA wal_checkpoint(PASSIVE)", (), |_| Ok(())) {
+                tracing::warn!(%error, "a checkpoint failed; the log grows until one succeeds");
+            }
+        }
+    }
+
+    /// Deletes a few old answers when it is time to.
+    pub(super) fn forget(&mut self, connection: &mut Connection) {
+        let due = self.last_attempt.is_none_or(|last| last.elapsed() >= FORGET_EVERY);
+        if due || self.batches >= FORGET_EVERY_BATCHES {
+            (self.batches, self.last_attempt) = (0, Some(Instant::now()));
+            match self.forget_some(connection) {
+                // There may be more of them.
+                Ok(deleted) if deleted == FORGET_AT_ONCE as usize => self.batches = FORGET_EVERY_BATCHES,
+                Ok(_) => {}
+                Err(error) => tracing::debug!(%error, "old answers to commands were not deleted this time"),
+            }
+        }
+    }
+
+    fn forget_some(&mut self, connection: &mut Connection) -> rusqlite::Result<usize> {
+        let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
+        let stored: i64 = transaction.query_row("SELECT forget_clock FROM es_meta", (), |row| row.get(0))?;
+        let stored = Timestamp::from_micros(stored);
+        let latest = match self.last_forgetting.replace(Instant::now()) {
+            Some(last) => self.now.saturating_add(last.elapsed()),
+            None if stored == Timestamp::default() => self.clock.now(),
+            None => stored.saturating_add(LEAP),
+        };
+        self.now = self.clock.now().min(latest);
+        let kept = i64::try_from(commands::KEPT.as_micros()).unwrap_or(i64::MAX);
+        let cutoff = Timestamp::from_micros(self.now.as_micros().saturating_sub(kept));
+        let deleted = commands::forget(&transaction, cutoff, FORGET_AT_ONCE)?;
+        if deleted == 0 && self.now.since(stored) < Duration::from_secs(60 * 60) {
+            return Ok(0);
+        }
+        transaction.execute("UPDATE es_meta SET forget_clock = ?1", [self.now.as_micros()])?;
+        transaction.commit()?;
+        Ok(deleted)
+    }
+}

@@ -1,0 +1,250 @@
+//! The writer: one thread, one connection, one transaction for all that is queued.
+//!
+//! There is no timer: while one transaction is synced to disk, the next one's work collects in the queue.
+
+mod apply;
+mod batch;
+mod housekeeping;
+mod ledger;
+mod offer;
+mod queue;
+mod task;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{
+        Arc,
+        mpsc::{Receiver, RecvTimeoutError},
+    },
+    time::Duration,
+};
+
+use es_core::{Clock, Error, store::StoreIdentity};
+use rusqlite::Connection;
+use tokio::sync::{oneshot, watch};
+
+pub(crate) use self::{apply::Append, offer::Offer, queue::Queue, task::Task};
+use self::{
+    batch::{Batch, Transaction},
+    housekeeping::Housekeeping,
+    ledger::Ledger,
+    queue::{Message, Queued},
+};
+use crate::{
+    builder::Durability,
+    connection::{self, Role},
+    errors::Place,
+    identity, log, migrate,
+    projection::Guard,
+    schema,
+};
+
+/// The most that goes into one transaction.
+const BATCH: usize = 1_024;
+const BATCH_BYTES: usize = 8 << 20;
+/// How often other processes' writes are looked for while someone watches the head.
+const POLL: Duration = Duration::from_millis(15);
+
+/// What the writer needs to know.
+pub(crate) struct Setup {
+    pub(crate) place: Arc<Place>,
+    pub(crate) durability: Durability,
+    pub(crate) create: bool,
+    pub(crate) clock: Arc<dyn Clock>,
+    pub(crate) head: watch::Sender<u64>,
+}
+
+/// Starts the writer's thread, which opens the file and says which store it is.
+pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error> {
+    let (queue, receiver) = Queue::new();
+    let (opened, identity) = oneshot::channel();
+    let thread = std::thread::Builder::new().name("es-sqlite writer".into());
+    let run = move || match Writer::open(setup) {
+        Ok((writer, identity)) => {
+            // Dropped by someone who no longer waits for the store: then there is no queue either.
+            let _ = opened.send(Ok(identity));
+            writer.run(&receiver);
+        }
+        Err(error) => drop(opened.send(Err(error))),
+    };
+    let failed = |source| Error::Io { what: "starting the writer's thread".into(), source };
+    thread.spawn(run).map_err(|error| failed(error.into()))?;
+    let identity = identity.await.map_err(|_| failed("it panicked while it opened the file".into()))??;
+    Ok((queue, identity))
+}
+
+struct Writer {
+    setup: Setup,
+    guard: Guard,
+    /// None after it could no longer be trusted, until a new one is open.
+    connection: Option<Connection>,
+    ledger: Ledger,
+    housekeeping: Housekeeping,
+    read_only: bool,
+    /// Changes when another connection commits.
+    data_version: i64,
+}
+
+impl Writer {
+    fn open(setup: Setup) -> Result<(Self, StoreIdentity), Error> {
+        let Setup { place, durability, create, clock, .. } = &setup;
+        let connection = migrate::open(place, &schema::STORE, Role::Writer(*durability), *create)?;
+        let identity = identity::of(&connection, place)?;
+        let at = |error| place.error("opening the database", error);
+        let read_only = connection.is_readonly("main").map_err(at)?;
+        let housekeeping = Housekeeping::new(Arc::clone(clock));
+        let mut writer = Self {
+            guard: Guard::default(),
+            connection: None,
+            ledger: Ledger::new(),
+            housekeeping,
+            read_only,
+            data_version: 0,
+            setup,
+        };
+        writer.adopt(connection)?;
+        Ok((writer, identity))
+    }
+
+    fn run(mut self, receiver: &Receiver<Message>) {
+        queue::this_is_a_writer();
+        loop {
+            let shutdown = match receiver.recv_timeout(self.patience()) {
+                Ok(Message::Work(first)) => {
+                    let (batch, shutdown) = gather(first, receiver);
+                    self.commit(batch);
+                    shutdown
+                }
+                Ok(Message::Shutdown(done)) => Some(done),
+                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
+                    self.look_around();
+                    None
+                }
+                Err(RecvTimeoutError::Disconnected) => return self.close(),
+            };
+            if let Some(done) = shutdown {
+                self.close();
+                // What was queued after it answers itself when the receiver is dropped.
+                let _ = done.send(());
+                return;
+            }
+        }
+    }
+
+    fn patience(&self) -> Duration {
+        let idle = self.housekeeping.patience();
+        if self.setup.head.receiver_count() > 0 { POLL.min(idle) } else { idle }
+    }
+
+    /// Runs a batch. Whatever happens, every piece of its work is answered.
+    fn commit(&mut self, batch: Vec<Queued>) {
+        if self.read_only {
+            for queued in batch {
+                queued.work.fail(Error::ReadOnly { path: self.setup.place.path.clone(), source: None });
+            }
+            return;
+        }
+        if self.connection.is_none()
+            && let Err(error) = self.reopen()
+        {
+            let why = format!("the database could not be opened again: {error}");
+            for queued in batch {
+                queued.work.fail(Error::Unavailable { why: why.clone() });
+            }
+            return;
+        }
+        let Self { connection: Some(connection), guard, ledger, setup, .. } = self else { return };
+        let now = setup.clock.now().as_micros();
+        let mut transaction = Transaction { connection, place: &setup.place, guard, ledger, head: &setup.head, now };
+        // Work that is dropped while this unwinds answers itself.
+        let ran = catch_unwind(AssertUnwindSafe(|| batch::run(batch, &mut transaction)));
+        match ran.unwrap_or(Batch::Lost) {
+            Batch::Committed => {
+                self.housekeeping.committed();
+                if let Some(connection) = &mut self.connection {
+                    self.housekeeping.forget(connection);
+                }
+            }
+            Batch::Failed => {}
+            Batch::Lost => {
+                self.connection = None;
+                self.ledger.forget();
+            }
+        }
+    }
+
+    fn reopen(&mut self) -> Result<(), Error> {
+        let connection = connection::open(&self.setup.place, Role::Writer(self.setup.durability))?;
+        self.adopt(connection)
+    }
+
+    /// Takes a fresh connection into use.
+    fn adopt(&mut self, mut connection: Connection) -> Result<(), Error> {
+        let at = |error| self.setup.place.error("opening the database", error);
+        self.guard.install(&mut connection).map_err(at)?;
+        let head = log::head(&connection).map_err(at)?;
+        self.data_version = data_version(&connection).map_err(at)?;
+        self.connection = Some(connection);
+        batch::tell(&self.setup.head, head);
+        Ok(())
+    }
+
+    /// Nobody wants anything: did another process write, is there something to tidy up?
+    fn look_around(&mut self) {
+        if self.connection.is_none() && self.reopen().is_err() {
+            return;
+        }
+        let Some(connection) = &mut self.connection else { return };
+        match data_version(connection) {
+            Ok(version) if version != self.data_version => {
+                self.data_version = version;
+                match log::head(connection) {
+                    Ok(head) => batch::tell(&self.setup.head, head),
+                    Err(error) => tracing::warn!(%error, "the head could not be read"),
+                }
+            }
+            Ok(_) => {}
+            Err(error) => tracing::warn!(%error, "the database could not be read"),
+        }
+        if let (false, Some(connection)) = (self.read_only, &mut self.connection) {
+            self.housekeeping.checkpoint(connection);
+            self.housekeeping.forget(connection);
+        }
+    }
+
+    fn close(mut self) {
+        let Some(connection) = self.connection.take() else { return };
+        if !self.read_only
+            && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
+        {
+            tracing::warn!(%error, "the last checkpoint failed; the next one to open the file makes up for it");
+        }
+        if let Err((_, error)) = connection.close() {
+            tracing::warn!(%error, "the database was not closed properly");
+        }
+    }
+}
+
+/// The first piece of work and all that was queued behind it.
+fn gather(first: Queued, receiver: &Receiver<Message>) -> (Vec<Queued>, Option<oneshot::Sender<()>>) {
+    let mut bytes = first.bytes;
+    let mut batch = vec![first];
+    while batch.len() < BATCH && bytes < BATCH_BYTES {
+        match receiver.try_recv() {
+            Ok(Message::Work(next)) => {
+                bytes += next.bytes;
+                batch.push(next);
+            }
+            Ok(Message::Wake) => {}
+            Ok(Message::Shutdown(done)) => return (batch, Some(done)),
+            Err(_) => break,
+        }
+    }
+    (batch, None)
+}
+
+fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
+    connection.prepare_cached("PRAGMA data_version")?.query_row((), |row| row.get(0))
+}

@@ -1,0 +1,177 @@
+//! The way into the writer: a bounded queue of work, and answers that can't be forgotten.
+
+use std::{
+    cell::Cell,
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+        mpsc,
+    },
+};
+
+use es_core::{CommandId, Error};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+
+use super::batch::Work;
+
+/// Room in the queue, in pieces of 4 KiB: 64 MB or 16,384 small commits, waiting or under way.
+const ROOM: u32 = 16_384;
+const PIECE: usize = 4 << 10;
+
+thread_local! {
+    /// Whether this thread is a writer: one that waited for itself would wait for ever.
+    static WRITER: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks this thread as a writer.
+pub(super) fn this_is_a_writer() {
+    WRITER.set(true);
+}
+
+fn refuse_on_a_writer() -> Result<(), Error> {
+    if WRITER.get() {
+        let why = "a projection's hook can't write to a store: it runs inside the store's writer; use a reactor";
+        return Err(Error::InvalidRequest { why: why.into() });
+    }
+    Ok(())
+}
+
+/// What the writer is sent.
+pub(super) enum Message {
+    /// Something to do in the next transaction.
+    Work(Queued),
+    /// Someone wants to hear of other processes' writes.
+    Wake,
+    /// Finish what is queued, close the file, answer.
+    Shutdown(oneshot::Sender<()>),
+}
+
+/// Work and its room in the queue, given back when the work is answered.
+pub(super) struct Queued {
+    pub(super) work: Box<dyn Work>,
+    pub(super) bytes: usize,
+    _room: Option<OwnedSemaphorePermit>,
+}
+
+/// The sending end. When it is dropped, the writer finishes what is queued and ends.
+pub(crate) struct Queue {
+    sender: mpsc::Sender<Message>,
+    room: Arc<Semaphore>,
+    closing: AtomicBool,
+}
+
+impl Queue {
+    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+        let (sender, receiver) = mpsc::channel();
+        let room = Arc::new(Semaphore::new(ROOM as usize));
+        (Self { sender, room, closing: AtomicBool::new(false) }, receiver)
+    }
+
+    /// Hands work over and waits for its answer; waits for room first. Once handed over, the work is done whether or
+    /// not anyone still waits.
+    pub(crate) async fn submit<T>(
+        &self,
+        bytes: usize,
+        command: Option<CommandId>,
+        work: impl FnOnce(Reply<T>) -> Box<dyn Work>,
+    ) -> Result<T, Error> {
+        refuse_on_a_writer()?;
+        let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
+        let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.map_err(|_| Error::ShuttingDown)?;
+        let (reply, answer) = Reply::new(command);
+        self.send(Message::Work(Queued { work: work(reply), bytes, _room: Some(room) }));
+        answer.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// As [`submit`](Self::submit) without waiting for room: for the few pieces of work that whole threads wait for.
+    pub(crate) async fn submit_now<T>(&self, work: impl FnOnce(Reply<T>) -> Box<dyn Work>) -> Result<T, Error> {
+        refuse_on_a_writer()?;
+        let (reply, answer) = Reply::new(None);
+        self.send(Message::Work(Queued { work: work(reply), bytes: 0, _room: None }));
+        answer.await.unwrap_or(Err(Error::ShuttingDown))
+    }
+
+    /// Hands over work that nobody waits for, if there is room.
+    pub(crate) fn offer(&self, bytes: usize, work: impl FnOnce() -> Box<dyn Work>) {
+        let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(pieces) {
+            self.send(Message::Work(Queued { work: work(), bytes, _room: Some(room) }));
+        }
+    }
+
+    /// Has the writer look at the file now.
+    pub(crate) fn wake(&self) {
+        self.send(Message::Wake);
+    }
+
+    /// Refuses further work, waits for what is queued and for the file to be closed.
+    pub(crate) async fn shutdown(&self) -> Result<(), Error> {
+        if self.closing.swap(true, Ordering::SeqCst) {
+            return Err(Error::ShuttingDown);
+        }
+        self.room.close();
+        let (done, closed) = oneshot::channel();
+        // A writer that is gone has closed its file.
+        if self.sender.send(Message::Shutdown(done)).is_ok() {
+            let _ = closed.await;
+        }
+        Ok(())
+    }
+
+    /// A message that can't be delivered answers itself when it is dropped.
+    fn send(&self, message: Message) {
+        if !self.closing.load(Ordering::SeqCst) {
+            let _ = self.sender.send(message);
+        }
+    }
+}
+
+impl fmt::Debug for Queue {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Queue").field("room", &self.room.available_permits()).finish_non_exhaustive()
+    }
+}
+
+/// Where an answer goes. Dropped without one it says what is true: before the work was started that nothing was done,
+/// afterwards that nobody knows.
+pub(crate) struct Reply<T> {
+    sender: Option<oneshot::Sender<Result<T, Error>>>,
+    command: Option<CommandId>,
+    started: bool,
+}
+
+impl<T> Reply<T> {
+    fn new(command: Option<CommandId>) -> (Self, oneshot::Receiver<Result<T, Error>>) {
+        let (sender, receiver) = oneshot::channel();
+        (Self { sender: Some(sender), command, started: false }, receiver)
+    }
+
+    /// From here on a lost answer means that the outcome is not known.
+    pub(crate) fn start(&mut self) {
+        self.started = true;
+    }
+
+    pub(crate) fn command(&self) -> Option<&CommandId> {
+        self.command.as_ref()
+    }
+
+    pub(crate) fn send(mut self, answer: Result<T, Error>) {
+        if let Some(sender) = self.sender.take() {
+            // Nobody may be waiting any more.
+            let _ = sender.send(answer);
+        }
+    }
+}
+
+impl<T> Drop for Reply<T> {
+    fn drop(&mut self) {
+        if let Some(sender) = self.sender.take() {
+            let error = match self.started {
+                true => Error::OutcomeUnknown { command_id: self.command.take(), source: None },
+                false => Error::ShuttingDown,
+            };
+            let _ = sender.send(Err(error));
+        }
+    }
+}

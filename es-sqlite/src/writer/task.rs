@@ -1,0 +1,69 @@
+//! Work of a projection inside the writer's transaction: behind a savepoint, since it may fail after it wrote.
+
+use es_core::Error;
+use rusqlite::Connection;
+
+use super::{
+    batch::{Broken, Transaction, Work},
+    queue::Reply,
+};
+use crate::projection::Guard;
+
+/// A closure with an answer. It may be called again on a fresh transaction.
+pub(crate) struct Task<T, F> {
+    run: F,
+    reply: Reply<T>,
+    answer: Option<Result<T, Error>>,
+}
+
+impl<T, F> Task<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection, &Guard) -> Result<T, Error> + Send,
+{
+    pub(crate) fn new(run: F, reply: Reply<T>) -> Self {
+        Self { run, reply, answer: None }
+    }
+}
+
+impl<T, F> Work for Task<T, F>
+where
+    T: Send,
+    F: FnMut(&Connection, &Guard) -> Result<T, Error> + Send,
+{
+    fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
+        self.reply.start();
+        let connection = transaction.connection;
+        let control = |sql: &str| {
+            connection
+                .prepare_cached(sql)
+                .and_then(|mut statement| statement.execute(()))
+                .map_err(Broken::by("setting a savepoint"))
+        };
+        control("SAVEPOINT es_task -- es")?;
+        let answer = (self.run)(connection, transaction.guard);
+        if connection.is_autocommit() {
+            let error = rusqlite::Error::SqliteFailure(
+                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+                Some("a statement of a projection ended the writer's transaction".into()),
+            );
+            return Err(Broken { what: "running a projection", error, answer: answer.err().map(Box::new) });
+        }
+        if answer.is_err() {
+            control("ROLLBACK TO es_task -- es")?;
+        }
+        control("RELEASE es_task -- es")?;
+        self.answer = Some(answer);
+        Ok(())
+    }
+
+    fn answer(self: Box<Self>) {
+        if let Some(answer) = self.answer {
+            self.reply.send(answer);
+        }
+    }
+
+    fn fail(self: Box<Self>, error: Error) {
+        self.reply.send(Err(error));
+    }
+}
