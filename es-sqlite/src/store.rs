@@ -7,8 +7,8 @@ use std::{
 };
 
 use es_core::{
-    Appended, Clock, CommandId, Commit, Error, EventStore, Filter, Limits, Outcome, Page, Result, Snapshot, StreamKey,
-    Tenant, Timestamp,
+    Appended, Clock, CommandId, Commit, EventStore, Filter, Limits, Outcome, Page, Result, Snapshot, StreamKey, Tenant,
+    Timestamp,
     store::{BoxFuture, StoreIdentity, Visitor},
 };
 use tokio::sync::watch;
