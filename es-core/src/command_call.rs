@@ -5,10 +5,10 @@ use sha2::{Digest, Sha256};
 use uuid::Uuid;
 
 use crate::{
-    Aggregate, AggregateId, Answer, AppError, Appended, Applier, CommandContext, CommandId, CommandRecord, Error,
-    Metadata, MethodInfo, Outcome, PayloadHash, Receipt, Repository, Request, Response, Result, Root, StreamKey, load,
+    Aggregate, AggregateId, Answer, AppError, Appended, Applier, CommandContext, CommandId, CommandRecord, Commit,
+    Error, Metadata, MethodInfo, Outcome, PayloadHash, Receipt, Repository, Request, Response, Result, Root, StreamKey,
+    decision::Decision,
     receive,
-    retry::Attempts,
     root::AnyRoot,
     unit_of_work::{is_creation_conflict, store_roots},
     wire,
@@ -34,9 +34,7 @@ pub struct CommandCall<'r, A: Aggregate, C> {
     command_id: Option<CommandId>,
     hash: PayloadHash,
     metadata: Metadata,
-    stream: StreamKey,
-    creates: bool,
-    attempts: Attempts,
+    decision: Decision<'r, A>,
 }
 
 impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
@@ -71,10 +69,8 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
             hash: if request.command_id.is_some() { hash(method, &command) } else { PayloadHash::default() },
             command,
             command_id: request.command_id,
-            stream: StreamKey::new(metadata.tenant.clone(), A::TYPE, id),
+            decision: Decision::new(repository, StreamKey::new(metadata.tenant.clone(), A::TYPE, id), creates),
             metadata,
-            creates,
-            attempts: Attempts::default(),
         })
     }
 
@@ -92,20 +88,15 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         }
     }
 
-    /// Loads the aggregate for a decision.
+    /// Gets the aggregate for a decision, when no other command of this program works on it.
     ///
     /// # Errors
     /// As [`Repository::load`].
     pub async fn begin(&mut self) -> Result<(Root<A>, CommandContext)> {
-        let store = self.repository.store();
-        let root = if self.creates {
-            Root::created(self.stream.clone())
-        } else {
-            load::load(&**store, self.stream.clone()).await?
-        };
+        let root = self.decision.begin().await?;
         let context = CommandContext::new(
-            store.clone(),
-            self.stream.clone(),
+            self.repository.store().clone(),
+            self.decision.stream().clone(),
             self.command_id.clone(),
             self.metadata.clone(),
             self.repository.snapshot_policy(),
@@ -129,57 +120,71 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         context: CommandContext,
         decided: Result<Result<R, AppError>>,
     ) -> Result<Option<Response>> {
-        let stored = match receive::name_panic(decided, self.method)? {
-            Ok(response) => self.store(&root, context, response.encode_to_vec()).await,
+        let answered = match receive::name_panic(decided, self.method)? {
+            Ok(response) => self.store(root, context, response.encode_to_vec()).await,
             Err(refusal) => match refusal.origin() {
                 // A conflict may pass through a handler that works on repositories of its own.
                 Some(_) => Err(refusal.into_error()),
-                None => return self.refuse(refusal, &root).await,
+                None => self.refuse(refusal, root).await,
             },
         };
-        match stored {
+        match answered {
             Ok(response) => Ok(Some(response)),
-            Err(error) if root.is_creation() && is_creation_conflict(&error, &self.stream) => {
-                let refusal = AppError::already_exists("ALREADY_EXISTS", format!("{} already exists", self.stream));
-                self.refuse(refusal, &root).await
-            }
-            Err(error) => self.attempts.again_after(error).await.map(|()| None),
+            Err(error) => self.decision.again_after(error).await.map(|()| None),
         }
     }
 
-    async fn store(&self, root: &Root<A>, context: CommandContext, data: Vec<u8>) -> Result<Response> {
+    /// Stores what the handler accepted.
+    async fn store(&mut self, root: Root<A>, context: CommandContext, data: Vec<u8>) -> Result<Response> {
         let snapshots = context.snapshots;
         let enlisted = context.into_enlisted()?;
-        let mut roots: Vec<&dyn AnyRoot> = vec![root];
+        let mut roots: Vec<&dyn AnyRoot> = vec![&root];
         roots.extend(enlisted.iter().map(|root| &**root));
         let record = self.record(Answer::Accepted(data.clone()), root.version());
+        if record.is_none() && !roots.iter().any(|root| root.has_emitted()) {
+            self.decision.check(&root).await?;
+        }
         let store = self.repository.store();
-        match store_roots(&**store, &roots, self.metadata.clone(), record, snapshots).await? {
-            Appended::Replayed(outcome) => self.replay(*outcome),
-            Appended::Committed(committed) => {
+        match store_roots(&**store, &roots, self.metadata.clone(), record, snapshots).await {
+            Ok(Appended::Replayed(outcome)) => self.replay(*outcome),
+            Ok(Appended::Committed(committed)) => {
                 let receipt = self.receipt(root.version(), committed.position, false);
+                self.decision.keep(root);
                 Ok(Response::new(self.method.output, data, Some(receipt)))
             }
+            Err(error) if root.is_creation() && is_creation_conflict(&error, self.decision.stream()) => {
+                let refusal = AppError::already_exists("ALREADY_EXISTS", format!("{} already exists", root.stream()));
+                self.refuse(refusal, root).await
+            }
+            Err(error) => Err(error),
         }
     }
 
     /// Records a refusal under the command's id, where it is the domain's, and answers it.
-    async fn refuse<R>(&self, refusal: AppError, root: &Root<A>) -> Result<Option<R>> {
-        if refusal.is_recorded() {
-            let answer = Answer::Rejected(wire::AppError::from(&refusal).encode_to_vec());
-            if let Some(record) = self.record(answer, root.committed_version()) {
-                let commit = crate::Commit::new(self.metadata.clone()).command(record);
+    async fn refuse(&mut self, refusal: AppError, root: Root<A>) -> Result<Response> {
+        let answer = Answer::Rejected(wire::AppError::from(&refusal).encode_to_vec());
+        match self.record(answer, root.committed_version()).filter(|_| refusal.is_recorded()) {
+            Some(record) => {
+                let mut commit = Commit::new(self.metadata.clone()).command(record);
+                if !root.is_creation() {
+                    commit.streams.push(root.to_check());
+                }
                 if let Appended::Replayed(outcome) = self.repository.store().append(commit).await? {
-                    return Err(self.replay(*outcome).err().unwrap_or(Error::Rejected(refusal)));
+                    return self.replay(*outcome);
                 }
             }
+            None => self.decision.check(&root).await?,
+        }
+        if !root.is_creation() && root.emitted().is_empty() {
+            self.decision.keep(root);
         }
         Err(Error::Rejected(refusal))
     }
 
+    /// What is recorded of the command, if it has an id.
     fn record(&self, answer: Answer, version: u64) -> Option<CommandRecord> {
         let id = self.command_id.clone()?;
-        Some(CommandRecord { id, payload_hash: self.hash, answer, stream: self.stream.clone(), version })
+        Some(CommandRecord { id, payload_hash: self.hash, answer, stream: self.decision.stream().clone(), version })
     }
 
     fn replay(&self, outcome: Outcome) -> Result<Response> {
@@ -194,7 +199,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     }
 
     fn receipt(&self, version: u64, position: u64, replayed: bool) -> Receipt {
-        Receipt { stream: self.stream.clone(), version, position, replayed }
+        Receipt { stream: self.decision.stream().clone(), version, position, replayed }
     }
 }
 

@@ -1,10 +1,15 @@
 //! Loading and saving aggregates.
 
-use std::{fmt, marker::PhantomData, sync::Arc};
+use std::{fmt, sync::Arc};
 
 use crate::{
     Aggregate, AggregateId, AppError, Appended, Applier, At, EventStore, Metadata, Receipt, Reply, Result, Root,
-    SnapshotPolicy, StreamKey, Tenant, guard::guard_call, load, retry::Attempts, unit_of_work::store_roots,
+    SnapshotPolicy, StreamKey, Tenant,
+    decision::Decision,
+    guard::guard_call,
+    hot_roots::{HotRoots, Turn},
+    load,
+    unit_of_work::store_roots,
 };
 
 /// Loads and saves the aggregates of one kind. Cloning is cheap.
@@ -21,23 +26,42 @@ use crate::{
 ///     Ok(*reply)
 /// }
 /// ```
+///
+/// Aggregates that commands work on stay in memory for the next command. A decision on such a state is safe: one that
+/// emits events is stored only if the stream still stands where the state does, and any other answer is given only
+/// after looking at the stream's version; otherwise it is made again on fresh state.
 pub struct Repository<A> {
     store: Arc<dyn EventStore>,
     tenant: Option<Tenant>,
     snapshots: SnapshotPolicy,
-    aggregate: PhantomData<fn() -> A>,
+    hot: Arc<HotRoots<A>>,
 }
 
+/// Aggregates kept in memory unless said otherwise.
+const HOT_ROOTS: usize = 1_024;
+
 impl<A: Aggregate> Repository<A> {
-    /// A repository over a store, with a snapshot every 100 events.
+    /// A repository over a store, with a snapshot every 100 events and 1,024 aggregates kept in memory.
     pub fn new(store: impl EventStore) -> Self {
-        Self { store: Arc::new(store), tenant: None, snapshots: SnapshotPolicy::default(), aggregate: PhantomData }
+        Self {
+            store: Arc::new(store),
+            tenant: None,
+            snapshots: SnapshotPolicy::default(),
+            hot: Arc::new(HotRoots::new(HOT_ROOTS)),
+        }
     }
 
     /// Sets when snapshots are made.
     #[must_use]
     pub fn snapshots(mut self, policy: SnapshotPolicy) -> Self {
         self.snapshots = policy;
+        self
+    }
+
+    /// Sets how many aggregates stay in memory between commands. 0 keeps none; then each command folds its own.
+    #[must_use]
+    pub fn hot_roots(mut self, capacity: usize) -> Self {
+        self.hot = Arc::new(HotRoots::new(capacity));
         self
     }
 
@@ -55,6 +79,10 @@ impl<A: Aggregate> Repository<A> {
 
     pub(crate) fn snapshot_policy(&self) -> SnapshotPolicy {
         self.snapshots
+    }
+
+    pub(crate) async fn turn(&self, stream: &StreamKey) -> Turn<A> {
+        self.hot.turn(stream).await
     }
 
     pub(crate) fn default_tenant(&self) -> Option<&Tenant> {
@@ -128,14 +156,24 @@ impl<A: Aggregate> Repository<A> {
     where
         A: Applier,
     {
-        let mut attempts = Attempts::default();
+        let mut decision = Decision::new(self, self.stream(id.as_ref())?, false);
         loop {
-            let mut root = self.load(id.as_ref()).await?;
+            let mut root = decision.begin().await?;
             let decided = guard_call(|| format!("a decision on `{}`", A::TYPE), || decide(&mut root))?;
-            let response = decided.map_err(AppError::into_error)?;
-            match self.save(&mut root).await {
-                Ok(receipt) => return Ok(Reply::new(response, receipt)),
-                Err(error) => attempts.again_after(error).await?,
+            // What stores nothing counts only if the state it was decided on still does.
+            let stores_nothing = decided.is_err() || root.emitted().is_empty();
+            let current = if stores_nothing { decision.check(&root).await } else { Ok(()) };
+            let stored = match (current, decided) {
+                (Err(moved_on), _) => Err(moved_on),
+                (Ok(()), Err(refusal)) => Err(refusal.into_error()),
+                (Ok(()), Ok(response)) => self.save(&mut root).await.map(|receipt| (response, receipt)),
+            };
+            match stored {
+                Ok((response, receipt)) => {
+                    decision.keep(root);
+                    return Ok(Reply::new(response, receipt));
+                }
+                Err(error) => decision.again_after(error).await?,
             }
         }
     }
@@ -156,7 +194,7 @@ impl<A> Clone for Repository<A> {
             store: self.store.clone(),
             tenant: self.tenant.clone(),
             snapshots: self.snapshots,
-            aggregate: PhantomData,
+            hot: Arc::clone(&self.hot),
         }
     }
 }

@@ -139,6 +139,16 @@ impl<A: Aggregate> Root<A> {
         self.claims.clear();
     }
 
+    /// The state, emitted events included.
+    pub(crate) fn into_state(self) -> A {
+        self.state
+    }
+
+    /// Nothing but a check that the stream still stands where it was read.
+    pub(crate) fn to_check(&self) -> StreamAppend {
+        StreamAppend { stream: self.stream.clone(), expected: self.expected, events: Vec::new() }
+    }
+
     pub(crate) fn is_creation(&self) -> bool {
         self.expected == Expected::NoStream
     }
