@@ -1,10 +1,12 @@
 //! The writer: one thread, one connection, one transaction for all that is queued.
 //!
-//! There is no timer: while one transaction is synced to disk, the next one's work collects in the queue.
+//! There is no timer: while one transaction is synced to disk, the next one's work collects in the queue. A lone caller
+//! takes the connection itself.
 
 mod apply;
 mod batch;
 mod housekeeping;
+mod in_place;
 mod ledger;
 mod offer;
 mod queue;
@@ -29,6 +31,7 @@ pub(crate) use self::{apply::Append, offer::Offer, queue::Queue, task::Task};
 use self::{
     batch::{Batch, Transaction},
     housekeeping::Housekeeping,
+    in_place::Shared,
     ledger::Ledger,
     queue::{Message, Queued},
 };
@@ -58,14 +61,16 @@ pub(crate) struct Setup {
 
 /// Starts the writer's thread, which opens the file and says which store it is.
 pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error> {
-    let (queue, receiver) = Queue::new();
+    let shared = Arc::new(Shared::default());
+    let (queue, receiver) = Queue::new(Arc::clone(&shared));
     let (opened, identity) = oneshot::channel();
     let thread = std::thread::Builder::new().name("es-sqlite writer".into());
     let run = move || match Writer::open(setup) {
         Ok((writer, identity)) => {
+            *shared.lock() = Some(writer);
             // Dropped by someone who no longer waits for the store: then there is no queue either.
             let _ = opened.send(Ok(identity));
-            writer.run(&receiver);
+            serve(&shared, &receiver);
         }
         Err(error) => drop(opened.send(Err(error))),
     };
@@ -73,6 +78,49 @@ pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error>
     thread.spawn(run).map_err(|error| failed(error.into()))?;
     let identity = identity.await.map_err(|_| failed("it panicked while it opened the file".into()))??;
     Ok((queue, identity))
+}
+
+/// The writer's thread: does what is queued, and looks around when nothing is.
+fn serve(shared: &Shared, receiver: &Receiver<Message>) {
+    let close = || {
+        if let Some(writer) = shared.lock().take() {
+            writer.close();
+        }
+    };
+    let mut patience = POLL;
+    loop {
+        let shutdown = match receiver.recv_timeout(patience) {
+            Ok(Message::Work(first)) => {
+                let mut writer = shared.lock();
+                // Only now, so that everything queued while the writer was taken is in it.
+                let (batch, shutdown) = gather(first, receiver);
+                shared.gathered(batch.len());
+                if let Some(writer) = &mut *writer {
+                    writer.commit(batch);
+                    patience = writer.patience();
+                }
+                shutdown
+            }
+            Ok(Message::Shutdown(done)) => Some(done),
+            Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
+                shared.look_around(|writer| {
+                    writer.look_around();
+                    patience = writer.patience();
+                });
+                None
+            }
+            Err(RecvTimeoutError::Disconnected) => {
+                close();
+                return;
+            }
+        };
+        if let Some(done) = shutdown {
+            close();
+            // What was queued after it answers itself when the receiver is dropped.
+            let _ = done.send(());
+            return;
+        }
+    }
 }
 
 struct Writer {
@@ -108,31 +156,6 @@ impl Writer {
         Ok((writer, identity))
     }
 
-    fn run(mut self, receiver: &Receiver<Message>) {
-        queue::this_is_a_writer();
-        loop {
-            let shutdown = match receiver.recv_timeout(self.patience()) {
-                Ok(Message::Work(first)) => {
-                    let (batch, shutdown) = gather(first, receiver);
-                    self.commit(batch);
-                    shutdown
-                }
-                Ok(Message::Shutdown(done)) => Some(done),
-                Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
-                    self.look_around();
-                    None
-                }
-                Err(RecvTimeoutError::Disconnected) => return self.close(),
-            };
-            if let Some(done) = shutdown {
-                self.close();
-                // What was queued after it answers itself when the receiver is dropped.
-                let _ = done.send(());
-                return;
-            }
-        }
-    }
-
     fn patience(&self) -> Duration {
         let idle = self.housekeeping.patience();
         if self.setup.head.receiver_count() > 0 { POLL.min(idle) } else { idle }
@@ -140,6 +163,7 @@ impl Writer {
 
     /// Runs a batch. Whatever happens, every piece of its work is answered.
     fn commit(&mut self, batch: Vec<Queued>) {
+        let _writing = queue::Writing::here();
         if self.read_only {
             for queued in batch {
                 queued.work.fail(Error::ReadOnly { path: self.setup.place.path.clone(), source: None });

@@ -13,24 +13,35 @@ use std::{
 use es_core::{CommandId, Error};
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
 
-use super::batch::Work;
+use super::{batch::Work, in_place::Shared};
 
 /// Room in the queue, in pieces of 4 KiB: 64 MB or 16,384 small commits, waiting or under way.
 const ROOM: u32 = 16_384;
 const PIECE: usize = 4 << 10;
 
 thread_local! {
-    /// Whether this thread is a writer: one that waited for itself would wait for ever.
-    static WRITER: Cell<bool> = const { Cell::new(false) };
+    /// Whether this thread is writing: a hook that waited for the writer would wait for itself.
+    static WRITING: Cell<bool> = const { Cell::new(false) };
 }
 
-/// Marks this thread as a writer.
-pub(super) fn this_is_a_writer() {
-    WRITER.set(true);
+/// Marks this thread as writing, as long as it lives.
+pub(super) struct Writing;
+
+impl Writing {
+    pub(super) fn here() -> Self {
+        WRITING.set(true);
+        Self
+    }
 }
 
-fn refuse_on_a_writer() -> Result<(), Error> {
-    if WRITER.get() {
+impl Drop for Writing {
+    fn drop(&mut self) {
+        WRITING.set(false);
+    }
+}
+
+fn refuse_while_writing() -> Result<(), Error> {
+    if WRITING.get() {
         let why = "a projection's hook can't write to a store: it runs inside the store's writer; use a reactor";
         return Err(Error::InvalidRequest { why: why.into() });
     }
@@ -56,37 +67,40 @@ pub(super) struct Queued {
 
 /// The sending end. When it is dropped, the writer finishes what is queued and ends.
 pub(crate) struct Queue {
+    shared: Arc<Shared>,
     sender: mpsc::Sender<Message>,
     room: Arc<Semaphore>,
     closing: AtomicBool,
 }
 
 impl Queue {
-    pub(super) fn new() -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Message>) {
         let (sender, receiver) = mpsc::channel();
         let room = Arc::new(Semaphore::new(ROOM as usize));
-        (Self { sender, room, closing: AtomicBool::new(false) }, receiver)
+        (Self { shared, sender, room, closing: AtomicBool::new(false) }, receiver)
     }
 
     /// Hands work over and waits for its answer; waits for room first. Once handed over, the work is done whether or
-    /// not anyone still waits.
+    /// not anyone still waits. A lone caller does it itself.
     pub(crate) async fn submit<T>(
         &self,
         bytes: usize,
         command: Option<CommandId>,
         work: impl FnOnce(Reply<T>) -> Box<dyn Work>,
     ) -> Result<T, Error> {
-        refuse_on_a_writer()?;
+        refuse_while_writing()?;
         let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
         let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.map_err(|_| Error::ShuttingDown)?;
         let (reply, answer) = Reply::new(command);
-        self.send(Message::Work(Queued { work: work(reply), bytes, _room: Some(room) }));
+        if let Err(queued) = self.shared.commit(Queued { work: work(reply), bytes, _room: Some(room) }) {
+            self.send(Message::Work(queued));
+        }
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
     /// As [`submit`](Self::submit) without waiting for room: for the few pieces of work that whole threads wait for.
     pub(crate) async fn submit_now<T>(&self, work: impl FnOnce(Reply<T>) -> Box<dyn Work>) -> Result<T, Error> {
-        refuse_on_a_writer()?;
+        refuse_while_writing()?;
         let (reply, answer) = Reply::new(None);
         self.send(Message::Work(Queued { work: work(reply), bytes: 0, _room: None }));
         answer.await.unwrap_or(Err(Error::ShuttingDown))
@@ -122,6 +136,9 @@ impl Queue {
     /// A message that can't be delivered answers itself when it is dropped.
     fn send(&self, message: Message) {
         if !self.closing.load(Ordering::SeqCst) {
+            if let Message::Work(_) = message {
+                self.shared.queued();
+            }
             let _ = self.sender.send(message);
         }
     }
