@@ -126,7 +126,7 @@ fn read_service(service: &ServiceDescriptor, file: &FileDescriptor, locations: &
         name: service.name().to_owned(),
         span: locations.name_of(service.path()),
         docs: locations.docs(service.path()),
-        binding: Options::of_service(service, locations).binding(),
+        binding: Options::of_service(service, locations).binding(service.name()),
         methods: service.methods().map(|method| read_method(&method, locations)).collect(),
     }
 }

@@ -32,7 +32,8 @@ pub(super) fn link(protos: &Protos, report: &mut Report<'_>) -> Vec<Linked> {
     for message in &protos.messages {
         if let Some(root) = &message.root {
             check_id_field(message, root, report);
-            let name = names.get(&message.name).map_or(message.name.simple(), |name| name.as_str());
+            let own_name = || own_name(protos, message, root);
+            let name = names.get(&message.name).map_or_else(own_name, |name| name.as_str());
             linked.push(aggregate(message, root, name));
         }
     }
@@ -59,6 +60,15 @@ fn aggregate(message: &Message, root: &Root, name: &str) -> Linked {
         type_span: root.type_name.span.clone(),
         aliases: Vec::new(),
     }
+}
+
+/// What an aggregate is called that no service names: as its root message, or by its stream type where that is the name
+/// its events use.
+fn own_name<'a>(protos: &Protos, message: &'a Message, root: &'a Root) -> &'a str {
+    let (simple, type_name) = (message.name.simple(), root.type_name.as_str());
+    let is_root = |name: &str| protos.messages.iter().any(|m| m.root.is_some() && m.name.simple() == name);
+    let by_type = !type_name.contains('.') && is_used(protos, type_name) && !is_used(protos, simple);
+    if by_type && !is_root(type_name) { type_name } else { simple }
 }
 
 /// What services call the aggregate of a root message.
@@ -106,12 +116,20 @@ fn is_used(protos: &Protos, aggregate: &str) -> bool {
 pub(super) fn bound_root<'a>(protos: &'a Protos, service: &Service) -> Option<&'a ProtoName> {
     let Binding::Aggregate { name, root, .. } = &service.binding else { return None };
     let wanted = if root.is_empty() { name.as_str() } else { root.as_str() };
-    let message = named_message(protos, service, wanted).or_else(|| {
-        // Without a root message the aggregate's name may be that of a root in another package.
-        let mut others = protos.messages.iter().filter(|m| m.root.is_some() && m.name.simple() == wanted);
-        others.next().filter(|_| root.is_empty() && others.next().is_none())
-    })?;
+    let message = named_message(protos, service, wanted).or_else(|| only_root(protos, service, wanted))?;
     message.root.as_ref().map(|_| &message.name)
+}
+
+/// The one root message of a name, whatever its package: among the files the service imports, then among all.
+fn only_root<'a>(protos: &'a Protos, service: &Service, name: &str) -> Option<&'a Message> {
+    let roots = || protos.messages.iter().filter(|message| message.root.is_some() && message.name.simple() == name);
+    let visible = protos.visible.get(&service.file).map_or(&[][..], Vec::as_slice);
+    let imported: Vec<&Message> = roots().filter(|message| visible.contains(&message.span.file)).collect();
+    let found = if imported.is_empty() { roots().collect() } else { imported };
+    match found[..] {
+        [one] => Some(one),
+        _ => None,
+    }
 }
 
 /// The message a name means inside a service: in its package, then in those around it.

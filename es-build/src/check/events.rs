@@ -66,7 +66,8 @@ fn owner(protos: &Protos, aggregates: &[Linked], message: &Message, event: &decl
             let known = aggregates.iter().map(|one| one.aggregate.name.as_str());
             let hint = match did_you_mean(name, known) {
                 hint if hint.is_empty() => {
-                    "; mark its root message with `option (eventsourcing.aggregate_root)`".into()
+                    "; mark its root message with `option (eventsourcing.aggregate_root)`, and compile its file too"
+                        .into()
                 }
                 hint => hint,
             };

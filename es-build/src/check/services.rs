@@ -112,14 +112,20 @@ fn unknown<'a>(
     let roots: Vec<String> = protos.messages.iter().filter(|m| m.root.is_some()).map(|m| m.name.full()).collect();
     // A name without a package is compared with names without one.
     let known = roots.iter().map(|full| if wanted.contains('.') { full } else { short(full) });
-    let hint = match (did_you_mean(wanted, known), roots.iter().find(|full| short(full) == short(wanted))) {
-        (_, Some(full)) => format!("; write its full name, `{full}`"),
+    let called: Vec<String> =
+        roots.iter().filter(|full| short(full) == short(wanted)).map(|full| format!("`{full}`")).collect();
+    let what = if root.is_empty() { "aggregate" } else { "root message" };
+    if called.len() > 1 {
+        let text = format!("several {what}s are called `{}`; say which: {}", short(wanted), called.join(" or "));
+        return (&wanted.span, text);
+    }
+    let hint = match (did_you_mean(wanted, known), called.first()) {
+        (_, Some(full)) => format!("; write its full name, {full}"),
         (hint, None) if hint.is_empty() => {
             "; mark one with `option (eventsourcing.aggregate_root)`, and import its file".to_owned()
         }
         (hint, None) => hint,
     };
-    let what = if root.is_empty() { "aggregate" } else { "root message" };
     (&wanted.span, format!("no {what} is called `{}`{hint}", wanted.value))
 }
 

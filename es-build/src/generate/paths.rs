@@ -11,7 +11,7 @@ use crate::{
     names::{ProtoName, join_package, to_snake, to_upper_camel},
 };
 
-/// The generic parameters of generated items, which a message of the same name must not be mistaken for.
+/// The generic parameters of generated items, which a message or service of the same name must not be mistaken for.
 const GENERICS: &[&str] = &["A", "B", "F", "S"];
 
 /// Packages and messages that come from elsewhere.
@@ -72,7 +72,7 @@ impl Paths {
     pub(crate) fn message(&self, from: &str, name: &ProtoName) -> Type {
         let text = self.resolve_external(&name.full()).unwrap_or_else(|| {
             let text = relative(from, &name.package, &name.parts);
-            if GENERICS.contains(&text.as_str()) { format!("self::{text}") } else { text }
+            if is_generic(&text) { format!("self::{text}") } else { text }
         });
         parse(&text)
     }
@@ -97,6 +97,11 @@ impl Paths {
             Some(std::iter::once(rust.to_owned()).chain(modules).chain([own]).collect::<Vec<_>>().join("::"))
         })
     }
+}
+
+/// Whether an item of the same module, named alone, would be mistaken for a generic parameter.
+pub(super) fn is_generic(name: &str) -> bool {
+    GENERICS.contains(&name)
 }
 
 /// Whether prost-build can use the paths given to the builder.

@@ -16,10 +16,13 @@ pub(crate) const FILES: &[(&str, &str)] = embedded![
     "google/api/annotations.proto",
     "google/api/client.proto",
     "google/api/field_behavior.proto",
+    "google/api/field_info.proto",
     "google/api/http.proto",
     "google/api/httpbody.proto",
     "google/api/launch_stage.proto",
     "google/api/resource.proto",
+    "google/api/routing.proto",
+    "google/api/visibility.proto",
 ];
 
 /// Packages of annotations, which become no Rust of their own unless a message or rpc has a type of theirs.

@@ -125,11 +125,11 @@ pub(crate) struct Service {
 /// What a service says of the aggregate it works on.
 #[derive(Debug)]
 pub(crate) enum Binding {
-    /// Nothing, or `(cqrs.service)` of type query.
+    /// Nothing, or `(cqrs.service)` of type query, whatever else is said.
     Query,
     /// `(eventsourcing.service)`
     Aggregate { span: Span, name: At<String>, root: At<String> },
-    /// `(cqrs.service)` of type command: the aggregate follows from the service's name.
+    /// `(cqrs.service)` of type command, or without a type on a service called so: the aggregate follows from its name.
     ByName,
 }
 

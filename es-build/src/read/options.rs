@@ -15,8 +15,11 @@ mod number {
     pub(super) const METHOD_OPTIONS: i32 = 4;
 }
 
-/// `ServiceType::SERVICE_TYPE_COMMAND`
-const COMMAND: i32 = 1;
+/// Numbers of `cqrs.ServiceType`.
+mod service_type {
+    pub(super) const COMMAND: i32 = 1;
+    pub(super) const QUERY: i32 = 2;
+}
 
 /// The options of one item, and where they stand.
 pub(super) struct Options<'a> {
@@ -50,13 +53,20 @@ impl<'a> Options<'a> {
         Some(Event { aggregate: option.text("aggregate_name"), upcasts_to, version, aliases: option.texts("aliases") })
     }
 
-    pub(super) fn binding(&self) -> Binding {
-        if let Some(option) = self.get("eventsourcing.service") {
-            let (name, root) = (option.text("aggregate_name"), option.text("aggregate_root_message"));
-            return Binding::Aggregate { span: option.span(), name, root };
+    /// What the service called `service` works on.
+    pub(super) fn binding(&self, service: &str) -> Binding {
+        let number = |option: Annotation<'_>| option.value("service_type")?.as_enum_number();
+        let service_type = self.get("cqrs.service").map(|option| number(option).unwrap_or_default());
+        match (self.get("eventsourcing.service"), service_type) {
+            (_, Some(service_type::QUERY)) => Binding::Query,
+            (Some(option), _) => {
+                let (name, root) = (option.text("aggregate_name"), option.text("aggregate_root_message"));
+                Binding::Aggregate { span: option.span(), name, root }
+            }
+            (None, Some(service_type::COMMAND)) => Binding::ByName,
+            (None, Some(_)) if service.ends_with("CommandService") => Binding::ByName,
+            _ => Binding::Query,
         }
-        let service_type = self.get("cqrs.service").and_then(|option| option.value("service_type")?.as_enum_number());
-        if service_type == Some(COMMAND) { Binding::ByName } else { Binding::Query }
     }
 
     pub(super) fn creates(&self) -> Option<At<bool>> {

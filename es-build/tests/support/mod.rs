@@ -22,6 +22,7 @@ pub(crate) const FIXTURES: &[Fixture] = &[
             "shop/plain/v1/stock.proto",
         ],
     ),
+    ("depot", &["depot/service/v1/depot.proto", "depot/archive/v1/truck.proto"]),
     ("odd", &["odd/v1/odd.proto"]),
     ("history", &["history/v1/history.proto"]),
     ("annotated", &["annotated/v1/annotated.proto"]),

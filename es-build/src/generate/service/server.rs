@@ -5,7 +5,7 @@ use quote::quote;
 use syn::Type;
 
 use super::{
-    super::{doc, ident},
+    super::{doc, ident, paths::is_generic},
     Method, Service,
 };
 use crate::{
@@ -74,6 +74,7 @@ struct Parts {
 impl Parts {
     fn new(service: &Service<'_>) -> Self {
         let name = &service.name;
+        let name = if is_generic(&name.to_string()) { quote!(self::#name) } else { quote!(#name) };
         let Some(root) = &service.aggregate else {
             return Self {
                 fields: quote!(service: S),
