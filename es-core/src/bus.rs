@@ -38,7 +38,10 @@ impl LocalBus {
     #[must_use]
     pub fn serve(self, service: impl Service) -> Self {
         let route = Route::new(service);
-        self.table(|routes| routes.insert(route.name(), route));
+        let name = route.name();
+        if self.table(|routes| routes.insert(name, route)).is_some() {
+            tracing::warn!(service = name, "served twice on one bus; the last one answers");
+        }
         self
     }
 

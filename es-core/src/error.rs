@@ -1,6 +1,6 @@
 //! What can go wrong, and whether trying again is safe.
 
-use std::{path::PathBuf, time::Duration};
+use std::{fmt, path::PathBuf, time::Duration};
 
 use crate::{AppError, CommandId, StreamKey};
 
@@ -16,8 +16,9 @@ pub type Source = Box<dyn std::error::Error + Send + Sync>;
 
 /// Everything that stores, repositories, transports and runners report.
 ///
-/// [`retry`](Error::retry) says what a caller may do next.
-#[derive(Debug, thiserror::Error)]
+/// [`retry`](Error::retry) says what a caller may do next. `Debug` shows the message and its causes, so that an error
+/// that leaves `main` or meets an `unwrap` reads like one.
+#[derive(thiserror::Error)]
 #[non_exhaustive]
 pub enum Error {
     /// The service refused the command or query.
@@ -35,7 +36,7 @@ pub enum Error {
         actual: u64,
     },
     /// A unique key is held by another stream. Whose, and which key, is not told.
-    #[error("unique constraint `{constraint}` is already taken")]
+    #[error("the value is already taken (unique constraint `{constraint}`)")]
     UniqueTaken {
         /// The constraint's name.
         constraint: String,
@@ -46,8 +47,10 @@ pub enum Error {
         /// The id.
         command_id: CommandId,
     },
-    /// One stream was enlisted twice at once in one command.
-    #[error("{stream} is already part of this command; drop the first guard before enlisting it again")]
+    /// One stream was enlisted twice at once in one command, or is the command's own.
+    #[error(
+        "{stream} is already part of this command: it is the command's own aggregate, or an earlier guard still has it"
+    )]
     AlreadyEnlisted {
         /// The stream.
         stream: StreamKey,
@@ -176,8 +179,8 @@ pub enum Error {
         /// The database's or system's own error.
         source: Source,
     },
-    /// The statement is wrong, or was refused by the database.
-    #[error("{what} was refused by the database")]
+    /// A statement is wrong, a constraint does not hold, or a column is not of the type that was asked for.
+    #[error("{what} failed")]
     Database {
         /// What was being done.
         what: String,
@@ -240,6 +243,19 @@ pub enum Error {
         /// Where the log ends.
         head: u64,
     },
+    /// A projection handles other events than when its read model was made.
+    #[error(
+        "projection `{name}` {}; its read model was made without that: call rebuild()",
+        changed_hooks(added, removed)
+    )]
+    ProjectionChanged {
+        /// The projection.
+        name: String,
+        /// Event types it handles now and did not.
+        added: Vec<String>,
+        /// Event types it handled and does not any more.
+        removed: Vec<String>,
+    },
     /// Another owner moved a projection's checkpoint.
     #[error("`{name}` is also run elsewhere: its checkpoint is no longer {expected}")]
     CheckpointMoved {
@@ -259,10 +275,12 @@ pub enum Error {
         source: Source,
     },
     /// No projection of this name runs here.
-    #[error("no projection named `{name}` runs here")]
+    #[error("no projection named `{name}` runs here, only: {}", running.join(", "))]
     UnknownProjection {
         /// The name asked for.
         name: String,
+        /// The names of those that run.
+        running: Vec<String>,
     },
     /// A projection did not get there in time.
     #[error("projection `{name}` is at position {checkpoint} after {waited:?}, not yet at {position}")]
@@ -294,6 +312,28 @@ pub enum Error {
     ShuttingDown,
 }
 
+/// The message, and under it what caused it.
+impl fmt::Debug for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{self}")?;
+        let mut cause = std::error::Error::source(self);
+        while let Some(error) = cause {
+            write!(f, "\n  caused by: {error}")?;
+            cause = error.source();
+        }
+        Ok(())
+    }
+}
+
+fn changed_hooks(added: &[String], removed: &[String]) -> String {
+    let list = |names: &[String]| format!("`{}`", names.join("`, `"));
+    match (added.is_empty(), removed.is_empty()) {
+        (false, true) => format!("now handles {}", list(added)),
+        (true, false) => format!("no longer handles {}", list(removed)),
+        _ => format!("now handles {} and no longer {}", list(added), list(removed)),
+    }
+}
+
 /// What a caller may do after an [`Error`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Retry {
@@ -311,6 +351,7 @@ impl Error {
         match self {
             Self::Conflict { .. }
             | Self::Busy { .. }
+            | Self::CheckpointMoved { .. }
             | Self::Backpressure { .. }
             | Self::StorageFull { .. }
             | Self::NotCaughtUp { .. }
@@ -341,7 +382,7 @@ impl Error {
             | Self::UnsafeEngine { .. }
             | Self::StoreIdentityChanged { .. }
             | Self::CheckpointAhead { .. }
-            | Self::CheckpointMoved { .. }
+            | Self::ProjectionChanged { .. }
             | Self::ProjectionFaulted { .. }
             | Self::UnknownProjection { .. } => Retry::Never,
         }

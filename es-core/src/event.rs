@@ -1,4 +1,4 @@
-//! Events: facts that are stored for ever, and the set of them that one aggregate knows.
+//! Events: facts that are stored permanently, and the set of them that one aggregate knows.
 
 use std::fmt::Debug;
 
@@ -100,7 +100,7 @@ pub trait EventSet: Clone + Debug + Send + Sync + 'static {
 #[diagnostic::on_unimplemented(
     message = "`{Self}` is not an event of `{Set}`",
     label = "this is not an event of the aggregate",
-    note = "in proto, an event names its aggregate: option (eventsourcing.event) = {{ aggregate_name: \"..\" }}; in plain Rust, it is a variant of the `#[derive(EventSet)]` enum"
+    note = "in proto, an event names its aggregate: option (eventsourcing.event) = {{ aggregate_name: \"..\" }}; in plain Rust, it is a variant of the `#[derive(EventSet)]` enum; an older form (`upcasts_to`) is only read: handle and emit the newest"
 )]
 pub trait EventOf<Set: EventSet>: Event + Into<Set> {}
 

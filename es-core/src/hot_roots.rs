@@ -12,7 +12,7 @@ use tokio::sync::OwnedMutexGuard;
 use crate::StreamKey;
 
 /// How long a command waits for those before it on the same aggregate. After that it goes on beside them, and the
-/// expected version decides: a handler that sends a command to its own aggregate must not wait for itself for ever.
+/// expected version decides: a handler that sends a command to its own aggregate must not wait for itself indefinitely.
 const PATIENCE: Duration = Duration::from_secs(2);
 
 /// A state that was folded or committed lately. It may be behind the store: another process may have written.

@@ -1,9 +1,9 @@
 //! Event sourcing and CQRS: what a domain needs, without I/O.
 //!
-//! Events are facts, kept for ever in [streams](StreamKey), one stream per [aggregate](Aggregate). An aggregate's state
+//! Events are facts, kept permanently in [streams](StreamKey), one stream per [aggregate](Aggregate). An aggregate's state
 //! is folded from its events; a command is decided on that state and answered with new events. Most programs have
 //! es-build generate the types below from an annotated `.proto` file, with a typed server and client for each service;
-//! this is what they come down to:
+//! this is what they come down to (events in plain Rust need the feature `serde`):
 //!
 //! ```
 //! use es_core::{Aggregate, AppError, EventSet, MemoryStore, Repository, ensure, event_applier};
@@ -93,6 +93,9 @@ pub mod wire;
 #[cfg(feature = "serde")]
 pub use es_derive::EventSet;
 pub use es_derive::{Aggregate, event_applier};
+
+/// The well-known types of protobuf, as generated messages have them.
+pub use prost_types;
 
 pub use aggregate::{Aggregate, Applier, ApplyTo, Handles};
 pub use app_error::{AppError, DomainError, Status};

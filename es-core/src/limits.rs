@@ -1,4 +1,4 @@
-//! What a store accepts at most.
+//! Size limits of a store.
 
 use crate::{Commit, Error};
 
@@ -58,7 +58,7 @@ impl Limits {
     /// Refuses a commit that is over any of the limits. Every store calls this before it writes.
     ///
     /// # Errors
-    /// [`Error::TooLarge`] with the limit's name.
+    /// [`Error::TooLarge`] with the limit's name; [`Error::InvalidId`] for a unique key that is empty.
     pub fn check_commit(&self, commit: &Commit) -> Result<(), Error> {
         if let Some(tenant) = &commit.tenant {
             self.check_id("tenant", tenant.as_str())?;
@@ -76,8 +76,13 @@ impl Limits {
                 at_most("event", self.event_bytes, event.payload.len())?;
                 bytes += event.payload.len();
                 for change in &event.claims {
-                    self.check_id("constraint", &change.constraint)?;
-                    self.check_id("unique key", &change.key)?;
+                    for (what, name) in [("constraint", &change.constraint), ("unique key", &change.key)] {
+                        self.check_id(what, name)?;
+                        if name.is_empty() {
+                            // A field that was never set would take the empty key from everybody else.
+                            return Err(Error::InvalidId { what, why: "it is empty".into() });
+                        }
+                    }
                 }
             }
         }

@@ -15,7 +15,12 @@
 #[macro_export]
 macro_rules! include_proto {
     ($package:literal) => {
-        include!(concat!(env!("OUT_DIR"), "/", $package, ".rs"));
+        include!(concat!(
+            env!("OUT_DIR", "there is no build.rs that calls es_build::compile_protos"),
+            "/",
+            $package,
+            ".rs"
+        ));
     };
 }
 
@@ -28,6 +33,6 @@ macro_rules! include_proto {
 #[macro_export]
 macro_rules! include_protos {
     () => {
-        include!(concat!(env!("OUT_DIR"), "/_protos.rs"));
+        include!(concat!(env!("OUT_DIR", "there is no build.rs that calls es_build::compile_protos"), "/_protos.rs"));
     };
 }

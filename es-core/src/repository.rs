@@ -109,7 +109,7 @@ impl<A: Aggregate> Repository<A> {
         load::load(&self.store, self.stream(id.as_ref())?).await
     }
 
-    /// Loads an aggregate as it was at a version or an instant.
+    /// Loads an aggregate as it was at a version or an instant; as it is now, when that lies beyond its last event.
     ///
     /// # Errors
     /// As [`load`](Self::load).

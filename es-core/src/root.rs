@@ -7,7 +7,8 @@ use crate::{
     StreamKey, aggregate::fingerprint, error::Error,
 };
 
-/// A loaded aggregate. It reads like its state; [`emit`](Root::emit) is the only way to change it.
+/// A loaded aggregate. It reads like its state, and [`emit`](Root::emit) is the only way to change it: assigning to a
+/// field does not compile, because a change without an event would be lost.
 ///
 /// ```
 /// # use es_core::{Aggregate, Applier, EventOf, Root};

@@ -13,10 +13,11 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use crate::{Error, EventStore, Receipt, Result, Retry, Subscriber, guard::guard};
+use crate::{
+    Error, EventStore, Receipt, Result, Retry, Subscriber,
+    guard::{guard, guard_call},
+};
 
-/// How long a projection that waits for events sleeps at most, in case no one tells it.
-const POLL: Duration = Duration::from_secs(1);
 /// The pause before a failed page is tried again; it doubles up to [`LONGEST_PAUSE`].
 const FIRST_PAUSE: Duration = Duration::from_millis(10);
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
@@ -59,11 +60,14 @@ impl Runner {
     /// Starts a task for each projection, on the current tokio runtime.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, [`InvalidRequest`](Error::InvalidRequest) when two
-    /// projections have one name.
+    /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`);
+    /// [`InvalidRequest`](Error::InvalidRequest) when two projections have one name.
     pub fn start(self) -> Result<Running> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Error::Unavailable { why: format!("a runner needs a tokio runtime: {error}") })?;
+        guard_call(|| "a tokio runtime without timers".into(), || drop(sleep(Duration::ZERO))).map_err(|_| {
+            Error::Unavailable { why: "a runner needs a tokio runtime with timers: enable_time()".into() }
+        })?;
         let mut running = Running {
             tasks: JoinSet::new(),
             statuses: BTreeMap::new(),
@@ -136,8 +140,10 @@ impl Running {
     /// # Errors
     /// As [`wait_for`](Self::wait_for).
     pub async fn wait_for_position(&self, name: &str, position: u64, at_most: Duration) -> Result<()> {
-        let mut status =
-            self.statuses.get(name).cloned().ok_or_else(|| Error::UnknownProjection { name: name.to_owned() })?;
+        let mut status = self.statuses.get(name).cloned().ok_or_else(|| Error::UnknownProjection {
+            name: name.to_owned(),
+            running: self.statuses.keys().cloned().collect(),
+        })?;
         let begun = Instant::now();
         let there = status.wait_for(|s| s.checkpoint >= position || matches!(s.state, State::Faulted(_)));
         let reached = timeout(at_most, there).await.map(|reached| reached.map(|status| status.clone()));
@@ -191,15 +197,18 @@ impl Task {
                     self.status.send_replace(Status { state, checkpoint: progress.checkpoint });
                     if progress.caught_up {
                         tokio::select! {
-                            _ = head.changed() => {}
+                            biased;
                             _ = self.stop.changed() => {}
-                            () = sleep(POLL) => {}
+                            _ = head.changed() => {}
                         }
                     }
                 }
+                // Someone else runs the same projection and was first: go on from where they are.
+                Err(Error::CheckpointMoved { .. }) => tokio::task::yield_now().await,
                 Err(error) if error.retry() == Retry::Safe => {
                     tracing::warn!(projection = self.subscriber.name(), %error, ?pause, "will try again");
                     tokio::select! {
+                        biased;
                         _ = self.stop.changed() => {}
                         () = sleep(pause) => {}
                     }

@@ -28,7 +28,7 @@ pub struct StoreIdentity {
 ///
 /// What every store guarantees, and the [conformance suite](crate::testing::conformance) shows: a commit is stored
 /// whole or not at all; versions are dense from 1 within a stream; positions are dense from 1 over the store, in commit
-/// order, and visible in that order; a command id is answered once and the same for ever after.
+/// order, and visible in that order; a command id is answered once, and with the same answer from then on.
 pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// Stores a commit.
     ///
@@ -70,7 +70,7 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// What the storage reports.
     fn head(&self) -> BoxFuture<'_, Result<u64>>;
 
-    /// Tells of new events: the head, at least each time this process appends.
+    /// Tells of new events, whoever appends them: the head, each time it moves.
     fn watch(&self) -> watch::Receiver<u64>;
 
     /// What a command was answered, if it is known here.

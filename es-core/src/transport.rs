@@ -100,6 +100,11 @@ impl<T: Transport + ?Sized> Transport for Arc<T> {
 }
 
 /// Answers requests: a generated `…Server`.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not a server",
+    label = "this can't be served",
+    note = "wrap it in the server that es-build generated: `AccountCommandServiceServer::new(Accounts, repository)`"
+)]
 pub trait Service: Send + Sync + 'static {
     /// The full name of the service.
     fn name(&self) -> &'static str;

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use bank::{Account, AccountRepository, Accounts, Changed, answer, command, open};
+use bank::{AccountRepository, Accounts, Changed, answer, command, open};
 use es_core::{
     AppError, Error, EventStore, Filter, Limits, LocalBus, MemoryStore, Metadata, Request, Retry, Status, SystemClock,
     Tenant, Transport, ensure,
@@ -165,7 +165,7 @@ async fn a_taken_key_names_its_constraint_only() {
     let (client, _) = Accounts::changing().client();
     client.open(open("Ada")).await.unwrap();
     let error = client.open(open("Ada")).await.unwrap_err();
-    assert_eq!(error.to_string(), "unique constraint `owner` is already taken");
+    assert_eq!(error.to_string(), "the value is already taken (unique constraint `owner`)");
 }
 
 #[tokio::test]

@@ -53,9 +53,10 @@ fn errors() -> Vec<(Error, Retry)> {
         (Error::UnsafeEngine { version: "3.40.1".into(), why: "it can lose data" }, Never),
         (Error::StoreIdentityChanged { name: name(), expected: "s1".into(), actual: "s2".into() }, Never),
         (Error::CheckpointAhead { name: name(), checkpoint: 9, head: 3 }, Never),
-        (Error::CheckpointMoved { name: name(), expected: 9 }, Never),
+        (Error::CheckpointMoved { name: name(), expected: 9 }, Safe),
+        (Error::ProjectionChanged { name: name(), added: vec!["a".into()], removed: vec!["b".into()] }, Never),
         (Error::ProjectionFaulted { name: name(), position: 3, source: "no".into() }, Never),
-        (Error::UnknownProjection { name: name() }, Never),
+        (Error::UnknownProjection { name: name(), running: vec!["statements".into()] }, Never),
         (Error::NotCaughtUp { name: name(), checkpoint: 1, position: 3, waited }, Safe),
         (Error::Timeout { after: waited }, SameIdOnly),
         (Error::Unavailable { why: "nobody is there".into() }, Safe),
@@ -98,6 +99,12 @@ fn a_remote_caller_sees_a_code_and_no_path_or_cause() {
             assert!(!answer.to_string().contains(secret), "{answer}");
         }
     }
+}
+
+#[test]
+fn debug_reads_like_a_message_with_its_causes() {
+    let error = Error::Decode { what: "the event".into(), source: DecodeError::malformed("it ends early") };
+    assert_eq!(format!("{error:?}"), "cannot decode the event\n  caused by: it ends early");
 }
 
 #[test]

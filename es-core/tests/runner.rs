@@ -92,9 +92,9 @@ async fn a_projection_catches_up_and_then_follows() {
 #[tokio::test]
 async fn waiting_for_a_projection_that_does_not_run_is_an_error() {
     let store = MemoryStore::new();
-    let running = Runner::new(store.clone()).start().unwrap();
+    let running = Runner::new(store.clone()).run(total("total")).start().unwrap();
     let error = running.wait_for("nobody", &deposit(&store).await).await.unwrap_err();
-    assert_eq!(error.to_string(), "no projection named `nobody` runs here");
+    assert_eq!(error.to_string(), "no projection named `nobody` runs here, only: total");
 }
 
 #[tokio::test]
@@ -126,6 +126,65 @@ async fn two_projections_of_one_name_are_refused() {
     let runner = Runner::new(MemoryStore::new()).run(total("total")).run(total("total"));
     let error = runner.start().unwrap_err();
     assert_eq!(error.to_string(), "invalid request: two projections are named `total`; rename one");
+}
+
+#[test]
+fn on_a_runtime_without_timers_a_runner_does_not_start() {
+    let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+    let error = runtime.block_on(async { Runner::new(MemoryStore::new()).start().unwrap_err() });
+    assert_eq!(error.to_string(), "unavailable: a runner needs a tokio runtime with timers: enable_time()");
+}
+
+/// Loses every other race for its checkpoint.
+#[derive(Debug)]
+struct Contended(Total, AtomicBool);
+
+impl Subscriber for Contended {
+    fn name(&self) -> &str {
+        self.0.name
+    }
+
+    fn checkpoint(&self) -> BoxFuture<'_, Result<u64>> {
+        self.0.checkpoint()
+    }
+
+    fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress>> {
+        if self.1.fetch_xor(true, Ordering::SeqCst) {
+            return Box::pin(async { Err(Error::CheckpointMoved { name: self.0.name.into(), expected: 0 }) });
+        }
+        self.0.advance(store)
+    }
+}
+
+#[tokio::test]
+async fn a_projection_that_is_also_run_elsewhere_goes_on_from_where_the_other_is() {
+    let store = MemoryStore::new();
+    let running = Runner::new(store.clone()).run(Contended(total("total"), AtomicBool::new(true))).start().unwrap();
+    for _ in 0..5 {
+        running.wait_for("total", &deposit(&store).await).await.unwrap();
+    }
+}
+
+#[test]
+fn a_program_that_ends_while_a_runner_is_alive_ends_quietly() {
+    let panics = Arc::new(Mutex::new(Vec::new()));
+    let seen = Arc::clone(&panics);
+    let before = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |info| {
+        if !info.to_string().contains("on purpose") && !info.to_string().contains("timers") {
+            seen.lock().unwrap().push(info.to_string());
+        }
+        before(info);
+    }));
+    for _ in 0..50 {
+        let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+        runtime.block_on(async {
+            let store = MemoryStore::new();
+            let running = Runner::new(store.clone()).run(total("total")).start().unwrap();
+            running.wait_for("total", &deposit(&store).await).await.unwrap();
+        });
+    }
+    assert_eq!(*panics.lock().unwrap(), Vec::<String>::new());
 }
 
 #[test]

@@ -34,8 +34,8 @@ pub enum DecodeError {
         actual: Encoding,
     },
     /// The bytes are no such message.
-    #[error("{0}")]
-    Malformed(#[source] Source),
+    #[error(transparent)]
+    Malformed(Source),
 }
 
 impl DecodeError {

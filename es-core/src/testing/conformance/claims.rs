@@ -100,6 +100,14 @@ pub async fn claims_are_recorded_with_their_event(store: &impl EventStore) {
     assert_eq!(log[1].meta.claims, []);
 }
 
+/// A field that was never set is not a key.
+pub async fn an_empty_key_is_refused(store: &impl EventStore) {
+    for event in [event(1).claim(EMAIL, ""), event(1).claim("", "ada@x"), event(1).release(EMAIL, "")] {
+        let error = refused(store, Commit::append(stream("a"), Expected::Any, vec![event])).await;
+        assert!(matches!(error, Error::InvalidId { .. }), "{error}");
+    }
+}
+
 /// A key is one of its tenant and of its constraint.
 pub async fn claims_of_tenants_and_constraints_do_not_mix(store: &impl EventStore) {
     committed(store, claiming(stream("a"), "ada@x")).await;

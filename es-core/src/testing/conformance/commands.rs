@@ -56,7 +56,7 @@ pub async fn a_rejected_command_is_answered_from_the_record(store: &impl EventSt
     assert_eq!(store.head().await.unwrap(), 0);
 }
 
-/// Nothing happened, and that is the answer for ever.
+/// Nothing happened, and that is the answer from then on.
 pub async fn a_command_without_events_is_recorded(store: &impl EventStore) {
     committed(store, to(stream("a"), Expected::NoStream, 3)).await;
     let nothing = to(stream("a"), Expected::Exact(3), 0).command(record("c-1", b"request", "nothing to do"));

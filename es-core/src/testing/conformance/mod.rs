@@ -76,6 +76,7 @@ macro_rules! event_store_conformance {
             two_claimants_in_one_commit_conflict
             a_refused_claim_stores_nothing
             claims_are_recorded_with_their_event
+            an_empty_key_is_refused
             claims_of_tenants_and_constraints_do_not_mix
             a_repeated_command_is_answered_from_the_record
             a_rejected_command_is_answered_from_the_record
