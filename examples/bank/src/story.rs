@@ -33,9 +33,8 @@ pub(crate) async fn tell(bank: &Bank) -> Result<()> {
 
     let again = bank.accounts.transfer(transfer).command_id(&*id).await?;
     println!(
-        "Her phone sends the same command again, under the same id `{id}`. The bank answers from its record ({}), and \
-         nothing moves twice.",
-        if *again == *reply && again.receipt().replayed { "the same answer" } else { "something else?!" }
+        "Her phone sends the same command again, under the same id `{id}`. It gets {} from the record, and no money moves.",
+        if *again == *reply && again.receipt().replayed { "the same answer" } else { "another answer?!" }
     );
 
     let too_much = WithdrawCommand { account_id: bob.clone(), cents: 100_000_000 };
@@ -90,15 +89,19 @@ async fn show(bank: &Bank, last: &Receipt, account_id: &str) -> Result<()> {
     bank.running.wait_for("statements", last).await?;
 
     println!("\nBalances, from a table made of the events:");
-    for account in bank.queries.list_accounts(ListAccountsRequest {}).await?.accounts {
-        let closed = if account.open { "" } else { "  (closed)" };
-        println!("  {:<6}{:>10}{closed}", account.owner, euros(account.balance_cents));
+    let accounts = bank.queries.list_accounts(ListAccountsRequest {}).await?.accounts;
+    let (open, closed): (Vec<_>, Vec<_>) = accounts.into_iter().partition(|account| account.open);
+    for account in open {
+        println!("  {:<6}{:>10}", account.owner, euros(account.balance_cents));
     }
+    println!("  closed accounts: {}", closed.len());
     println!("\nAda's statement:");
     let statement = bank.queries.get_statement(GetStatementRequest { account_id: account_id.into() }).await?;
     for line in statement.lines {
         let at = line.at.map(|at| at.to_string()).unwrap_or_default();
-        println!("  {:<28}{:<12}{:>10}{:>12}", at, line.text, euros(line.cents), euros(line.balance_cents));
+        // To the second: 2026-11-20T23:25:48
+        let at = at.get(..19).unwrap_or(&at).replace('T', " ");
+        println!("  {at}  {:<12}{:>10}{:>12}", line.text, euros(line.cents), euros(line.balance_cents));
     }
     println!("\nThe log holds {} events.", bank.store.head().await?);
     Ok(())

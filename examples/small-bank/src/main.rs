@@ -56,7 +56,7 @@ async fn main() -> es_core::Result<()> {
         .on_money_withdrawn(move |tx, e, _| tx.run(add, (&e.account_id, -e.cents)))
         .build(&store)?;
     let running = Runner::new(store.clone()).run(balances.clone()).start()?;
-    let bus = LocalBus::new().serve(AccountCommandServiceServer::new(Accounts, AccountRepository::new(store)));
+    let bus = LocalBus::new().serve(AccountCommandServiceServer::new(Accounts, AccountRepository::new(store.clone())));
     let accounts = AccountCommandServiceClient::new(bus.transport());
 
     let ada = accounts.open_account(OpenAccountCommand { owner: "Ada".into() }).command_id("open-ada").await?;
@@ -68,5 +68,6 @@ async fn main() -> es_core::Result<()> {
     let sum =
         balances.query(|tx| tx.query_row("SELECT sum(cents) FROM balance", [], |row| row.get::<_, i64>(0))).await?;
     println!("Ada has {} cents, and so says the table: {sum}", reply.balance_cents);
-    Ok(())
+    running.shutdown().await;
+    store.shutdown().await
 }
