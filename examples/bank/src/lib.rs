@@ -5,14 +5,17 @@ pub mod read_models;
 
 use std::path::PathBuf;
 
-use bank::v1::{
-    AccountCommandServiceClient, AccountCommandServiceServer, AccountQueryServiceClient, AccountQueryServiceServer,
-    AccountRepository,
-};
 use es_core::{LocalBus, Result, Runner, Running};
 use es_sqlite::SqliteStore;
 
-use crate::{account::Accounts, read_models::Queries};
+use crate::{
+    account::Accounts,
+    bank::v1::{
+        AccountCommandServiceClient, AccountCommandServiceServer, AccountQueryServiceClient, AccountQueryServiceServer,
+        AccountRepository,
+    },
+    read_models::Queries,
+};
 
 es_core::include_protos!();
 
