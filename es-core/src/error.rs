@@ -224,7 +224,7 @@ pub enum Error {
         why: &'static str,
     },
     /// A checkpoint belongs to another store.
-    #[error("`{name}` follows store {expected}, this is store {actual}; rebuild it to follow this one")]
+    #[error("`{name}` was made from store {expected}, this is store {actual}; open that one, or delete the read model")]
     StoreIdentityChanged {
         /// The projection.
         name: String,

@@ -6,6 +6,7 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
+use prost::Message;
 use tokio::sync::watch;
 
 use crate::{
@@ -169,14 +170,15 @@ impl State {
                 let positions = self.streams.entry(append.stream.clone()).or_default();
                 positions.push(position);
                 let event_type = Arc::from(&*event.event_type);
-                let mut meta = EventMeta::new(append.stream.clone(), positions.len() as u64, position, event_type);
+                let mut meta =
+                    EventMeta::new(Arc::new(append.stream.clone()), positions.len() as u64, position, event_type);
                 meta.commit_first = first;
                 meta.commit_last = last;
                 meta.schema_version = event.schema_version;
                 meta.encoding = event.encoding;
                 meta.recorded_at = recorded_at;
-                meta.set_origin(commit.metadata.to_wire(command, &event.claims));
-                self.log.push(RecordedEvent { meta, payload: event.payload.clone() });
+                meta.stored_origin = commit.metadata.to_wire(command, &event.claims).encode_to_vec().into();
+                self.log.push(RecordedEvent { meta, payload: event.payload.clone().into() });
             }
         }
     }
@@ -204,8 +206,9 @@ impl EventStore for MemoryStore {
         Box::pin(async move {
             let mut version = after;
             for event in self.tail(stream, after) {
-                let EventMeta { position, recorded_at, .. } = event.meta;
-                version = event.meta.version;
+                let meta = &event.meta;
+                version = meta.version;
+                let (position, recorded_at) = (meta.position, meta.recorded_at);
                 let recorded = RecordedRef { version, position, recorded_at, event: event.encoded() };
                 if let ControlFlow::Break(()) = visit(recorded)? {
                     break;

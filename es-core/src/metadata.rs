@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use prost::Message;
 
-use crate::{CommandId, Encoding, Error, StreamKey, Tenant, Timestamp, wire};
+use crate::{CommandId, Tenant, wire};
 
 /// What a caller says about a call; it is stored with the events the call causes.
 ///
@@ -102,92 +102,5 @@ impl Metadata {
             entries: self.entries.clone(),
             claims: claims.iter().map(Into::into).collect(),
         }
-    }
-}
-
-/// Everything known of a recorded event except its content.
-#[derive(Clone, Debug, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct EventMeta {
-    /// The stream it was recorded in.
-    pub stream: StreamKey,
-    /// Its number in the stream, from 1.
-    pub version: u64,
-    /// Its number in the store, from 1.
-    pub position: u64,
-    /// The position of the first event of its commit.
-    pub commit_first: u64,
-    /// The position of the last event of its commit.
-    pub commit_last: u64,
-    /// The name it is stored under.
-    pub event_type: std::sync::Arc<str>,
-    /// The schema version it was emitted with.
-    pub schema_version: u32,
-    /// How its payload is encoded.
-    pub encoding: Encoding,
-    /// When it was recorded, by the store's clock; never earlier than the event before it.
-    pub recorded_at: Timestamp,
-    /// The command that caused it, if it had an id.
-    pub command_id: Option<String>,
-    /// What it belongs to.
-    pub correlation_id: Option<String>,
-    /// What caused its command.
-    pub causation_id: Option<String>,
-    /// Who sent its command.
-    pub principal_id: Option<String>,
-    /// W3C trace context of its command.
-    pub traceparent: Option<String>,
-    /// Anything else the caller stored.
-    pub entries: BTreeMap<String, String>,
-    /// Unique keys taken and given back with it.
-    pub claims: Vec<crate::ClaimChange>,
-}
-
-impl EventMeta {
-    /// The meta of an event of this stream, version, position and type; a store sets the rest.
-    pub fn new(stream: StreamKey, version: u64, position: u64, event_type: std::sync::Arc<str>) -> Self {
-        Self {
-            stream,
-            version,
-            position,
-            commit_first: position,
-            commit_last: position,
-            event_type,
-            schema_version: 1,
-            encoding: Encoding::Protobuf,
-            recorded_at: Timestamp::default(),
-            command_id: None,
-            correlation_id: None,
-            causation_id: None,
-            principal_id: None,
-            traceparent: None,
-            entries: BTreeMap::new(),
-            claims: Vec::new(),
-        }
-    }
-
-    /// Takes over what was stored by [`Metadata::to_wire`].
-    ///
-    /// # Errors
-    /// [`Error::Decode`] when the bytes are no such message.
-    pub fn read_wire(&mut self, stored: &[u8]) -> Result<(), Error> {
-        let stored = wire::EventMetadata::decode(stored).map_err(|error| Error::Decode {
-            what: format!("metadata of the event at position {}", self.position),
-            source: crate::error::DecodeError::malformed(error),
-        })?;
-        self.set_origin(stored);
-        Ok(())
-    }
-
-    /// Takes over the metadata stored beside an event.
-    pub(crate) fn set_origin(&mut self, stored: wire::EventMetadata) {
-        let id = |text: String| if text.is_empty() { None } else { Some(text) };
-        self.command_id = id(stored.command_id);
-        self.correlation_id = id(stored.correlation_id);
-        self.causation_id = id(stored.causation_id);
-        self.principal_id = id(stored.principal_id);
-        self.traceparent = id(stored.traceparent);
-        self.entries = stored.entries;
-        self.claims = stored.claims.into_iter().map(Into::into).collect();
     }
 }

@@ -1,5 +1,7 @@
 //! What is read from a store.
 
+use bytes::Bytes;
+
 use crate::{Encoded, EventMeta, Tenant, Timestamp};
 
 /// An event of one stream as a store hands it to a fold: borrowed from the store's buffer.
@@ -21,7 +23,7 @@ pub struct RecordedEvent {
     /// Everything except its content.
     pub meta: EventMeta,
     /// Its content, exactly as it was encoded once.
-    pub payload: Vec<u8>,
+    pub payload: Bytes,
 }
 
 impl RecordedEvent {

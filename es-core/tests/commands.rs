@@ -200,9 +200,10 @@ async fn what_the_caller_says_is_stored_with_the_events_and_told_to_the_handler(
     let page = store.read_all(0, 10, &Filter::all()).await.unwrap();
     let meta = &page.events[0].meta;
     assert_eq!(meta.stream.tenant, Some(Tenant::new("t1").unwrap()));
-    let ids = [&meta.command_id, &meta.principal_id, &meta.correlation_id, &meta.causation_id];
+    let origin = meta.origin().unwrap();
+    let ids = [&origin.command_id, &origin.principal_id, &origin.correlation_id, &origin.causation_id];
     assert_eq!(ids.map(|id| id.as_deref().unwrap()), ["c-1", "alice", "order-17", "e-4"]);
-    assert_eq!(meta.entries["channel"], "web");
+    assert_eq!(origin.entries["channel"], "web");
 }
 
 #[tokio::test]

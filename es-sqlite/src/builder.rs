@@ -1,4 +1,4 @@
-//! Opening a store: what can be chosen, and what is chosen when nothing is said.
+//! Opening a store: the settings and their defaults.
 
 use std::{path::PathBuf, sync::Arc, time::Duration};
 
@@ -12,18 +12,18 @@ use crate::{
     writer::{self, Setup},
 };
 
-/// What a commit survives.
+/// What an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
-    /// Everything that was acknowledged, also a power cut: each transaction is synced before it is answered.
+    /// A power cut: each transaction is synced to disk before it is acknowledged.
     #[default]
     Full,
-    /// A crash of the program, but not a power cut: then the last transactions before it may be gone, as a whole and
-    /// from the end. What is left is consistent.
+    /// A crash of the program, but not a power cut: that may take the most recent commits, each as a whole. The store
+    /// is consistent afterwards. Faster, since commits don't wait for the disk.
     MayLoseRecentOnPowerLoss,
 }
 
-/// Opens a [`SqliteStore`]; made by [`SqliteStore::builder`].
+/// Builds a [`SqliteStore`]; created by [`SqliteStore::builder`].
 #[derive(Clone, Debug)]
 #[must_use = "a builder does nothing until `open`"]
 pub struct SqliteStoreBuilder {
@@ -50,38 +50,38 @@ impl SqliteStoreBuilder {
         }
     }
 
-    /// What the store accepts at most.
+    /// Size limits of what the store accepts.
     pub fn limits(mut self, limits: Limits) -> Self {
         self.limits = limits;
         self
     }
 
-    /// How long to wait for another process that writes, before [`Busy`](Error::Busy). Default: 5 seconds.
+    /// How long to wait while another process writes, before [`Busy`](Error::Busy) is returned. Default: 5 seconds.
     pub fn busy_timeout(mut self, timeout: Duration) -> Self {
         // SQLite counts milliseconds in 31 bits.
         self.busy_timeout = timeout.min(Duration::from_millis(i32::MAX.unsigned_abs().into()));
         self
     }
 
-    /// How many connections read at once, at least 1. Default: as many as there are cores; more are slower.
+    /// The number of connections for reading, at least 1. Default: the number of cores; more are slower.
     pub fn readers(mut self, readers: u32) -> Self {
         self.readers = readers;
         self
     }
 
-    /// What a commit survives. Default: [`Durability::Full`].
+    /// What an acknowledged commit survives. Default: [`Durability::Full`].
     pub fn durability(mut self, durability: Durability) -> Self {
         self.durability = durability;
         self
     }
 
-    /// Where the time comes from. Default: the machine's clock.
+    /// The clock for the times of events. Default: the machine's.
     pub fn clock(mut self, clock: impl Clock) -> Self {
         self.clock = Arc::new(clock);
         self
     }
 
-    /// Whether a file that does not exist is made. Default: it is.
+    /// Whether to create the file when it does not exist. Default: `true`.
     pub fn create(mut self, create: bool) -> Self {
         self.create = create;
         self
@@ -90,8 +90,9 @@ impl SqliteStoreBuilder {
     /// Opens the store.
     ///
     /// # Errors
-    /// [`Io`](Error::Io) where the file can't be reached, [`NotAStore`](Error::NotAStore) where it is another
-    /// program's, [`SchemaTooNew`](Error::SchemaTooNew) where it is a newer program's. Such a file is left untouched.
+    /// [`Io`](Error::Io) when the file can't be opened or created, [`NotAStore`](Error::NotAStore) when it is not an
+    /// event store, [`SchemaTooNew`](Error::SchemaTooNew) when a newer version of this library wrote it,
+    /// [`ReadOnly`](Error::ReadOnly) when its folder can't be written. Such a file is not changed.
     pub async fn open(self) -> Result<SqliteStore, Error> {
         let Self { path, limits, busy_timeout, readers, durability, clock, create } = self;
         let place = Arc::new(Place { path, busy_timeout });

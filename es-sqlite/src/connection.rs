@@ -28,6 +28,20 @@ pub(crate) fn open(place: &Place, role: Role) -> Result<Connection, Error> {
     Ok(connection)
 }
 
+/// Closes a writing connection and leaves as little beside the file as other processes allow. Waits for none of them.
+pub(crate) fn close(connection: Connection) {
+    let no_wait = connection.busy_timeout(std::time::Duration::ZERO);
+    if !connection.is_readonly("main").unwrap_or(true)
+        && let Err(error) =
+            no_wait.and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())))
+    {
+        tracing::warn!(%error, "the last checkpoint failed; the next one to open the file makes up for it");
+    }
+    if let Err((_, error)) = connection.close() {
+        tracing::warn!(%error, "the database was not closed properly");
+    }
+}
+
 /// Opens a connection that leaves no trace: it takes no locks, puts no files beside the database, and sees the main
 /// file only.
 pub(crate) fn open_immutable(place: &Place) -> Result<Connection, Error> {

@@ -13,12 +13,18 @@ pub(crate) struct Place {
 }
 
 impl Place {
-    /// What a failed statement means. `what` says what was being done: "reading events".
+    /// What a failed statement of ours means. `what` says what was being done: "reading events".
     pub(crate) fn error(&self, what: &str, error: rusqlite::Error) -> Error {
-        let what = || format!("{what} ({})", self.path.display());
         if is_conversion(&error) {
-            return Error::Corrupt { what: what(), why: error.to_string() };
+            return Error::Corrupt { what: self.at(what), why: error.to_string() };
         }
+        self.application_error(what, error)
+    }
+
+    /// What a failed statement of the application means: a column that is not of the type it asked for is its mistake,
+    /// not damage.
+    pub(crate) fn application_error(&self, what: &str, error: rusqlite::Error) -> Error {
+        let what = || self.at(what);
         match error.sqlite_error_code() {
             Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked | ErrorCode::FileLockingProtocolFailed) => {
                 Error::Busy { waited: self.busy_timeout }
@@ -39,9 +45,13 @@ impl Place {
             _ => Error::Database { what: what(), source: error.into() },
         }
     }
+
+    fn at(&self, what: &str) -> String {
+        format!("{what} ({})", self.path.display())
+    }
 }
 
-/// Whether a column held something else than its type says: only damage does that to a STRICT table.
+/// Whether a column held something else than its type says: only damage does that to our tables, which are STRICT.
 fn is_conversion(error: &rusqlite::Error) -> bool {
     use rusqlite::Error::{FromSqlConversionFailure, IntegralValueOutOfRange, InvalidColumnType, Utf8Error};
     matches!(error, FromSqlConversionFailure(..) | IntegralValueOutOfRange(..) | InvalidColumnType(..) | Utf8Error(..))
@@ -97,6 +107,14 @@ mod tests {
         assert!(matches!(mapped(ffi::SQLITE_CORRUPT), (Error::Corrupt { .. }, Retry::Never)));
         assert!(matches!(mapped(ffi::SQLITE_NOTADB), (Error::NotAStore { .. }, Retry::Never)));
         assert!(matches!(mapped(ffi::SQLITE_CONSTRAINT), (Error::Database { .. }, Retry::Never)));
+    }
+
+    #[test]
+    fn a_column_of_another_type_is_damage_in_our_tables_and_a_mistake_in_the_applications() {
+        let place = Place { path: "bank.db".into(), busy_timeout: Duration::from_secs(5) };
+        let error = || rusqlite::Error::InvalidColumnType(0, "cents".into(), rusqlite::types::Type::Null);
+        assert!(matches!(place.error("reading", error()), Error::Corrupt { .. }));
+        assert!(matches!(place.application_error("reading", error()), Error::Database { .. }));
     }
 
     #[test]

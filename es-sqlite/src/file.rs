@@ -25,17 +25,17 @@ pub(crate) enum Found {
     Something,
 }
 
-/// Makes sure that there is a file. `what` it is to be goes into errors.
-pub(crate) fn find_or_create(path: &Path, what: &str, create: bool) -> Result<Found, Error> {
+/// Makes sure that there is a file.
+pub(crate) fn find_or_create(path: &Path, create: bool) -> Result<Found, Error> {
     if path.as_os_str().is_empty() || path == Path::new(":memory:") {
-        let why = format!("`{}` is no path to a file; for a store in memory there is `MemoryStore`", path.display());
+        let why = format!("`{}` is not the path of a file; es_core::MemoryStore is a store in memory", path.display());
         return Err(Error::InvalidRequest { why });
     }
     let io = |source| Err(Error::Io { what: format!("opening {}", path.display()), source });
     match path.metadata() {
         Ok(metadata) if metadata.is_dir() => Err(Error::NotAStore { path: path.into(), why: "it is a folder".into() }),
         Ok(metadata) if !metadata.is_file() => {
-            Err(Error::NotAStore { path: path.into(), why: "it is no regular file".into() })
+            Err(Error::NotAStore { path: path.into(), why: "it is not a regular file".into() })
         }
         // SQLite would take it for an empty one and write over it.
         Ok(metadata) if (1..SMALLEST).contains(&metadata.len()) => {
@@ -47,7 +47,7 @@ pub(crate) fn find_or_create(path: &Path, what: &str, create: bool) -> Result<Fo
         }
         Err(error) if error.kind() == ErrorKind::NotFound && create => make(path),
         Err(error) if error.kind() == ErrorKind::NotFound => {
-            io(format!("there is no such file, and this program is not to create {what}").into())
+            io("the file does not exist, and `create(false)` was set".into())
         }
         Err(error) => io(error.into()),
     }
@@ -137,7 +137,7 @@ mod tests {
     #[cfg(unix)]
     #[test]
     fn what_is_no_file_is_not_even_opened() {
-        let error = find_or_create(Path::new("/dev/null"), "a store", true).unwrap_err().to_string();
-        assert_eq!(error, "/dev/null is not an event store: it is no regular file");
+        let error = find_or_create(Path::new("/dev/null"), true).unwrap_err().to_string();
+        assert_eq!(error, "/dev/null is not an event store: it is not a regular file");
     }
 }

@@ -1,8 +1,9 @@
 //! An event store, snapshots and projections in one SQLite file.
 //!
-//! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of all tasks share transactions
-//! and are synced before they are answered; every event carries a checksum that is verified on each read; several
-//! processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or one of its own.
+//! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of concurrent tasks share
+//! transactions and are synced to disk before they are acknowledged; every event has a checksum that is verified on each
+//! read; several processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or in
+//! another one.
 //!
 //! ```
 //! use es_core::{Commit, EventStore, Expected, HookBuilder, NewEvent, StreamKey};
@@ -72,6 +73,7 @@ mod migrate;
 mod names;
 mod projection;
 mod reader;
+mod scan;
 mod schema;
 mod snapshots;
 mod store;
@@ -81,5 +83,5 @@ pub use builder::{Durability, SqliteStoreBuilder};
 pub use projection::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
 pub use store::SqliteStore;
 
-/// The database below, for what hooks and queries need of it: `params!`, `OptionalExtension`, `types`.
+/// Re-exported for hooks and queries: `params!`, `OptionalExtension`, `types`.
 pub use rusqlite;

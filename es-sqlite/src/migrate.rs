@@ -11,7 +11,7 @@ use crate::{
     engine,
     errors::Place,
     file::{self, Found},
-    schema::Schema,
+    schema::{self, Schema},
 };
 
 /// One file is opened at a time: what makes a new file must not be disturbed by another thread that finds it.
@@ -22,7 +22,7 @@ static OPENING: Mutex<()> = Mutex::new(());
 pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> Result<Connection, Error> {
     engine::check()?;
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
-    let state = match file::find_or_create(&place.path, schema.what, create)? {
+    let state = match file::find_or_create(&place.path, create)? {
         Found::Empty => State::New,
         Found::Something => look(place, schema)?,
     };
@@ -32,7 +32,7 @@ pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> 
     let connection = connection::open(place, role).map_err(|error| explain_read_only(place, error))?;
     match inspect(&connection, place, schema)? {
         State::Ours => Ok(connection),
-        State::New => Err(not_ours(place, schema, "its tables are missing".into())),
+        State::New => Err(not_ours(place, "its tables are missing".into())),
     }
 }
 
@@ -70,7 +70,9 @@ fn judge(connection: &Connection, place: &Place, schema: &Schema) -> Result<Stat
         }
     }
     if application != schema.application_id {
-        return Err(not_ours(place, schema, "it is an SQLite file of another program".into()));
+        let ours = [&schema::STORE, &schema::READ_MODEL].into_iter().find(|ours| ours.application_id == application);
+        let whose = ours.map_or("an SQLite file of another program", |schema| schema.what);
+        return Err(not_ours(place, format!("it is {whose}")));
     }
     let unsigned = |version: i32| u32::try_from(version).unwrap_or_default();
     if version > schema.version {
@@ -87,7 +89,7 @@ fn inspect(connection: &Connection, place: &Place, schema: &Schema) -> Result<St
         && let Some(difference) =
             schema.difference(connection).map_err(|error| place.error("reading the schema", error))?
     {
-        return Err(not_ours(place, schema, difference));
+        return Err(not_ours(place, difference));
     }
     Ok(state)
 }
@@ -105,8 +107,7 @@ fn create_schema(place: &Place, schema: &Schema, role: Role) -> Result<(), Error
     transaction.commit().map_err(at)
 }
 
-fn not_ours(place: &Place, schema: &Schema, why: String) -> Error {
-    let why = if schema == &crate::schema::STORE { why } else { format!("as {} it is not usable: {why}", schema.what) };
+fn not_ours(place: &Place, why: String) -> Error {
     Error::NotAStore { path: place.path.clone(), why }
 }
 

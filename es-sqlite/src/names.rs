@@ -1,9 +1,10 @@
 //! The names behind the small integers of the events table.
 
-use std::{collections::HashMap, sync::Arc};
+use std::sync::Arc;
 
 use es_core::{AggregateId, Error, StreamKey, Tenant};
 use rusqlite::{Connection, OptionalExtension};
+use rustc_hash::FxHashMap;
 
 use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
 
@@ -13,13 +14,13 @@ use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
 pub(crate) struct Names {
     ids: Cache<StreamKey, i64>,
     streams: Cache<i64, Arc<Stream>>,
-    types: HashMap<i64, Arc<str>>,
+    types: FxHashMap<i64, Arc<str>>,
 }
 
 /// A stream's name, and what the checksums of its events start with.
 #[derive(Debug)]
 pub(crate) struct Stream {
-    pub(crate) key: StreamKey,
+    pub(crate) key: Arc<StreamKey>,
     pub(crate) checksum: Checksum,
 }
 
@@ -28,7 +29,7 @@ const TYPES: usize = 16_384;
 
 impl Default for Names {
     fn default() -> Self {
-        Self { ids: Cache::new(STREAMS), streams: Cache::new(STREAMS), types: HashMap::new() }
+        Self { ids: Cache::new(STREAMS), streams: Cache::new(STREAMS), types: FxHashMap::default() }
     }
 }
 
@@ -51,7 +52,7 @@ impl Names {
             return Ok(stream);
         }
         let key = stream_key(connection, place, id)?;
-        let stream = Arc::new(Stream { checksum: Checksum::stream(&key), key });
+        let stream = Arc::new(Stream { checksum: Checksum::stream(&key), key: Arc::new(key) });
         self.streams.insert(id, Arc::clone(&stream));
         Ok(stream)
     }
@@ -80,6 +81,17 @@ pub(crate) fn stream_id(connection: &Connection, key: &StreamKey) -> rusqlite::R
         .prepare_cached("SELECT id FROM es_streams WHERE tenant = ?1 AND aggregate_id = ?2 AND type = ?3")?
         .query_row((schema::tenant(key.tenant.as_ref()), key.id.as_str(), &*key.stream_type), |row| row.get(0))
         .optional()
+}
+
+/// Whether an event of any of these types was ever recorded.
+pub(crate) fn any_recorded(connection: &Connection, types: &[String]) -> rusqlite::Result<bool> {
+    let mut statement = connection.prepare_cached("SELECT EXISTS (SELECT 1 FROM es_types WHERE name = ?1)")?;
+    for name in types {
+        if statement.query_row([name], |row| row.get(0))? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// The name of a stream, from the table.

@@ -67,6 +67,11 @@ impl Readers {
             self.free.close();
             drop(all);
         }
+        self.close_idle();
+    }
+
+    /// Closes the connections that nobody reads on.
+    pub(crate) fn close_idle(&self) {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).clear();
     }
 }

@@ -6,7 +6,7 @@ use es_core::Tenant;
 use rusqlite::Connection;
 
 /// The tables of one kind of file.
-#[derive(Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) struct Schema {
     /// What such a file is called in errors.
     pub(crate) what: &'static str,
@@ -27,7 +27,7 @@ pub(crate) const STORE: Schema = Schema {
 
 /// A file of read models.
 pub(crate) const READ_MODEL: Schema = Schema {
-    what: "a read model",
+    what: "a file of read models",
     application_id: i32::from_be_bytes(*b"EsRm"),
     version: 1,
     sql: &[include_str!("projection/schema.sql")],
@@ -56,8 +56,8 @@ impl Schema {
         let (expected, found) = (objects(&model)?, objects(connection)?);
         let differs = expected.symmetric_difference(&found).next();
         Ok(differs.map(|(kind, name, ..)| match expected.iter().any(|(.., known, _, _)| known == name) {
-            true => format!("its {kind} {name} is missing or not as {} has it", self.what),
-            false => format!("it has a {kind} {name} that is no part of {}", self.what),
+            true => format!("its {kind} {name} is missing or differs from that of {}", self.what),
+            false => format!("it has a {kind} {name} that does not belong to {}", self.what),
         }))
     }
 }
@@ -89,7 +89,7 @@ mod tests {
             .execute_batch("CREATE TRIGGER thief AFTER INSERT ON es_events BEGIN DELETE FROM es_claims; END")
             .unwrap();
         let difference = STORE.difference(&connection).unwrap().unwrap();
-        assert_eq!(difference, "it has a trigger thief that is no part of an event store");
+        assert_eq!(difference, "it has a trigger thief that does not belong to an event store");
     }
 
     #[test]

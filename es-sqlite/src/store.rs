@@ -25,9 +25,16 @@ use crate::{
 
 /// An event store in one SQLite file.
 ///
-/// Cloning is cheap, and all clones are the same store. Commits of all tasks are written by one thread, many in one
-/// transaction; several processes may use one file. When the last clone is dropped, what was handed over is still
-/// written; [`shutdown`](Self::shutdown) waits for it.
+/// Cloning is cheap, and all clones are the same store. Commits of concurrent tasks share transactions. When the last
+/// clone is dropped, commits under way are still written and the file is closed in the background;
+/// [`shutdown`](Self::shutdown) waits for that. While it is open, SQLite keeps two more files beside it, `-wal` and
+/// `-shm`: they belong to the database, don't delete them.
+///
+/// # Several processes
+/// Several processes may use one file at the same time, on one machine and on a local disk (not on a network file
+/// system). They take turns to write, each waiting for at most the
+/// [busy timeout](SqliteStoreBuilder::busy_timeout); what one has written, the others see at once. Runners notice it
+/// within about 15 milliseconds.
 #[derive(Clone)]
 pub struct SqliteStore(Arc<Inner>);
 
@@ -46,7 +53,7 @@ impl SqliteStore {
         Self(Arc::new(inner))
     }
 
-    /// Opens a store with what is usual; makes the file when it does not exist.
+    /// Opens a store with the default settings; creates the file when it does not exist.
     ///
     /// # Errors
     /// As [`SqliteStoreBuilder::open`].
@@ -54,22 +61,22 @@ impl SqliteStore {
         Self::builder(path).open().await
     }
 
-    /// Begins to open a store with choices of one's own.
+    /// Starts building a store with custom settings.
     pub fn builder(path: impl Into<PathBuf>) -> SqliteStoreBuilder {
         SqliteStoreBuilder::new(path.into())
     }
 
-    /// Writes what is queued, waits for reads under way, and closes the file. Everything that comes later, from any
-    /// clone, gets [`ShuttingDown`](Error::ShuttingDown).
+    /// Writes the commits under way, waits for reads under way, and closes the file. Everything that comes later, from
+    /// any clone, gets [`ShuttingDown`](es_core::Error::ShuttingDown).
     ///
     /// # Errors
-    /// [`ShuttingDown`](Error::ShuttingDown) when it was called before.
+    /// [`ShuttingDown`](es_core::Error::ShuttingDown) when it was called before.
     pub async fn shutdown(&self) -> Result<()> {
         self.0.readers.close().await;
         self.0.queue.shutdown().await
     }
 
-    /// The file.
+    /// The path of the file.
     pub fn path(&self) -> &Path {
         &self.0.place.path
     }

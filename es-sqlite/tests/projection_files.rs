@@ -131,37 +131,6 @@ async fn tables_of_a_projection_can_not_have_our_names() {
 }
 
 #[tokio::test]
-async fn a_read_model_can_not_be_put_into_a_foreign_file_or_the_stores_own() {
-    let (_folder, path) = folder();
-    let store = SqliteStore::open(&path).await.unwrap();
-    let error = balances().build_in(&path, &store).unwrap_err();
-    assert!(matches!(error, Error::NotAStore { .. }), "{error}");
-    let foreign = path.with_file_name("foreign.db");
-    std::fs::write(&foreign, b"a text, and a long one, that is no database at all").unwrap();
-    assert!(matches!(balances().build_in(&foreign, &store).unwrap_err(), Error::NotAStore { .. }));
-    let error = SqliteProjection::builder("").build(&store).unwrap_err();
-    assert_eq!(error.to_string(), "invalid projection name: it is empty");
-}
-
-#[tokio::test]
-async fn a_checkpoint_of_another_store_is_refused_until_the_projection_is_reset() {
-    let (_folder, path) = folder();
-    let store = SqliteStore::open(&path).await.unwrap();
-    open_account(&store, "a").await;
-    let read = path.with_file_name("read.db");
-    balances().build_in(&read, &store).unwrap().catch_up().await.unwrap();
-
-    let other = SqliteStore::open(path.with_file_name("other.db")).await.unwrap();
-    open_account(&other, "b").await;
-    let projection = balances().build_in(&read, &other).unwrap();
-    for error in [projection.catch_up().await.unwrap_err(), projection.checkpoint().await.unwrap_err()] {
-        assert!(matches!(error, Error::StoreIdentityChanged { .. }), "{error}");
-    }
-    projection.rebuild().await.unwrap();
-    assert_eq!(rows(&projection).await, expected(&[("b", 0)]));
-}
-
-#[tokio::test]
 async fn a_store_restored_to_an_older_state_is_noticed() {
     let (_folder, path) = folder();
     let store = SqliteStore::open(&path).await.unwrap();

@@ -1,11 +1,8 @@
 //! One page of events into the read model, with its checkpoint, in one transaction.
 
-use std::{
-    panic::{AssertUnwindSafe, catch_unwind},
-    sync::Arc,
-};
+use std::sync::Arc;
 
-use es_core::{Error, EventStore, Page, Progress, RecordedEvent};
+use es_core::{Error, EventStore, Page, Progress, RecordedEvent, guard_call};
 use rusqlite::Connection;
 
 use super::{
@@ -27,13 +24,17 @@ impl Inner {
             Checkpoint::read(&reader.connection, &self.name)
                 .map_err(|error| reader.place.error("reading a checkpoint", error))
         });
-        let missing = || Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() };
-        read.await?.ok_or_else(missing)?.of_store(&self.name, store)
+        read.await?.ok_or_else(|| self.no_checkpoint())?.of_store(&self.name, store)
+    }
+
+    pub(super) fn no_checkpoint(&self) -> Error {
+        Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() }
     }
 
     /// Handles the next page.
     pub(super) async fn advance(self: &Arc<Self>, store: &dyn EventStore) -> Result<Progress, Error> {
         let checkpoint = self.checkpoint(store.identity().id).await?;
+        self.hooked.check(&self.name, &checkpoint.hooked)?;
         let head = store.head().await?;
         if checkpoint.position > head {
             let (name, checkpoint) = (self.name.clone(), checkpoint.position);
@@ -49,7 +50,7 @@ impl Inner {
             return Ok(progress);
         }
         let events: Arc<[RecordedEvent]> = events.into();
-        let Err(error) = self.keep(checkpoint, &events, events.len(), scanned_to).await else { return Ok(progress) };
+        let Err(error) = self.keep(&checkpoint, &events, events.len(), scanned_to).await else { return Ok(progress) };
         // All whole commits before the one that failed are kept, so that the read model stands right before it.
         if let Error::ProjectionFaulted { position, .. } = &error
             && let Some(failed) = events.iter().find(|event| event.meta.position == *position)
@@ -57,7 +58,7 @@ impl Inner {
             let before = failed.meta.commit_first - 1;
             let count = events.partition_point(|event| event.meta.position <= before);
             if before > checkpoint.position {
-                self.keep(checkpoint, &events, count, before).await?;
+                self.keep(&checkpoint, &events, count, before).await?;
             }
         }
         Err(error)
@@ -66,12 +67,12 @@ impl Inner {
     /// Applies the first events of a page and moves the checkpoint, or does neither.
     async fn keep(
         self: &Arc<Self>,
-        checkpoint: Checkpoint,
+        checkpoint: &Checkpoint,
         events: &Arc<[RecordedEvent]>,
         count: usize,
         to: u64,
     ) -> Result<(), Error> {
-        let (inner, events) = (Arc::clone(self), Arc::clone(events));
+        let (inner, events, checkpoint) = (Arc::clone(self), Arc::clone(events), checkpoint.clone());
         self.target
             .write(move |connection, guard| {
                 // First of all: hooks that another owner has run before would fail for no reason of their own.
@@ -88,7 +89,8 @@ impl Inner {
     fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
         let tx = Tx::new(connection, Some(guard));
         for hook in self.hooks.get(&*event.meta.event_type).into_iter().flatten() {
-            let called = catch_unwind(AssertUnwindSafe(|| guard.watch(|| hook(&tx, event))));
+            let called =
+                guard_call(|| format!("a hook for {}", event.meta.event_type), || guard.watch(|| hook(&tx, event)));
             let failure = match called {
                 Ok(Ok(())) => continue,
                 Ok(Err(source)) => match source.downcast::<rusqlite::Error>() {
@@ -99,7 +101,7 @@ impl Inner {
                     Ok(error) => error,
                     Err(source) => source,
                 },
-                Err(_) => Error::HandlerPanicked { what: format!("a hook for {}", event.meta.event_type) }.into(),
+                Err(panicked) => panicked.into(),
             };
             let (name, position) = (self.name.clone(), event.meta.position);
             return Err(Error::ProjectionFaulted { name, position, source: failure });

@@ -71,7 +71,8 @@ const HARMLESS: [&str; 4] = ["quick_check", "data_version", "table_info", "table
 /// Why a statement is refused, if it is.
 fn refusal(action: AuthAction<'_>) -> Option<String> {
     use AuthAction as A;
-    let ours = |name: &str| is_ours(name).then(|| format!("{name} is none of the projection's own tables"));
+    let ours =
+        |name: &str| is_ours(name).then(|| format!("{name} is refused: it is not one of the projection's own tables"));
     match action {
         A::Transaction { operation } => {
             let what = match operation {
@@ -79,7 +80,7 @@ fn refusal(action: AuthAction<'_>) -> Option<String> {
                 TransactionOperation::Rollback => "ROLLBACK",
                 _ => "COMMIT",
             };
-            Some(format!("{what} is refused: the projection's transaction is not its own to begin or end"))
+            Some(format!("{what} is refused: a projection can't begin or end the transaction it runs in"))
         }
         A::Savepoint { .. } => Some("SAVEPOINT and RELEASE are refused inside a projection".into()),
         A::Attach { .. } | A::Detach { .. } => Some("ATTACH and DETACH are refused inside a projection".into()),

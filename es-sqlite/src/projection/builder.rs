@@ -4,16 +4,20 @@ use std::{collections::HashMap, fmt, path::Path, sync::Arc};
 
 use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent};
 
-use super::{Inner, SqliteProjection, Tx, checkpoint::Checkpoint, migrations::Migrations, target::Target};
-use crate::{SqliteStore, blocking};
+use rusqlite::Connection;
 
-/// What a hook returns: `?` takes rusqlite's errors, an `AppError`, and plain text.
+use super::{
+    Inner, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, target::Target,
+};
+use crate::{SqliteStore, blocking, names};
+
+/// What a hook returns. With `?` it passes on any error: rusqlite's, an [`AppError`](es_core::AppError), or a text.
 pub type HookResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A hook with its event's type taken away: it decodes, then calls.
 pub(super) type AnyHook = Arc<dyn Fn(&Tx<'_>, &RecordedEvent) -> HookResult + Send + Sync>;
 
-/// Builds a [`SqliteProjection`]; made by [`SqliteProjection::builder`].
+/// Builds a [`SqliteProjection`]; created by [`SqliteProjection::builder`].
 #[must_use = "a builder does nothing until `build`"]
 pub struct SqliteProjectionBuilder {
     name: String,
@@ -26,27 +30,39 @@ impl SqliteProjectionBuilder {
         Self { name, migrations: Vec::new(), hooks: HashMap::new() }
     }
 
-    /// Adds a migration: SQL that makes or changes the read model's tables. Migrations are numbered from 1 in the
-    /// order they are added, and each is applied once; change a table by adding one, not by editing one.
+    /// Adds a migration: SQL that creates or changes the read model's tables, views, indexes and triggers. One migration
+    /// may have several statements, separated by semicolons.
+    ///
+    /// Migrations are numbered from 1 in the order they are added, and each is applied once. To change a table later,
+    /// add another migration; one that was applied must stay as it is. Names that begin with `es_` are reserved.
     pub fn migration(mut self, sql: impl Into<String>) -> Self {
         self.migrations.push(sql.into());
         self
     }
 
-    /// Opens the read model in the store's own file. Its pages are written by the store's writer, together with the
-    /// commits that wait at that moment.
+    /// Opens the read model in the store's own file and applies the migrations that were not applied yet. The store's
+    /// writer also writes the read model, in the same transactions as commits that are waiting.
+    ///
+    /// Hooks for events that were never recorded can be added at any time. `build` does not fail when the projection has
+    /// other hooks than its read model was made with, either:
+    /// [`catch_up`](SqliteProjection::catch_up) and the runner do, until
+    /// [`rebuild`](SqliteProjection::rebuild) was called.
     ///
     /// # Errors
     /// [`InvalidRequest`](Error::InvalidRequest) for a migration that was changed after it was applied,
-    /// [`Database`](Error::Database) for one that SQLite refuses, or what the storage reports.
+    /// [`Database`](Error::Database) for one that SQLite refuses, [`InvalidId`](Error::InvalidId) for a name that can't
+    /// be one, or what the storage reports.
     pub fn build(self, store: &SqliteStore) -> Result<SqliteProjection, Error> {
         self.finish(Target::Store(store.clone()), store)
     }
 
-    /// Opens the read model in a file of its own, made when it does not exist. The store's writer is left alone.
+    /// As [`build`](Self::build), in another file than the store's; creates the file when it does not exist. Writing
+    /// the read model then does not take the time of the store's writer. Several read models may share one such file.
     ///
     /// # Errors
-    /// As [`build`](Self::build), and [`NotAStore`](Error::NotAStore) for a file that is no read model.
+    /// As [`build`](Self::build); [`InvalidRequest`](Error::InvalidRequest) for the store's own file, and for one that
+    /// is not a file of read models; [`StoreIdentityChanged`](Error::StoreIdentityChanged) when the read model was made
+    /// from another store: delete its file to make it from this one.
     pub fn build_in(self, path: impl AsRef<Path>, store: &SqliteStore) -> Result<SqliteProjection, Error> {
         self.finish(Target::open(path.as_ref(), store)?, store)
     }
@@ -55,16 +71,47 @@ impl SqliteProjectionBuilder {
         let Self { name, migrations, hooks } = self;
         check_name(&name)?;
         let filter = Filter::all().event_types(hooks.keys().copied());
-        let inner = Arc::new(Inner { name, migrations, hooks, filter, target, store: store.clone() });
+        let hooked = Hooked::new(hooks.keys().copied());
+        let inner = Arc::new(Inner { name, migrations, hooks, hooked, filter, target, store: store.clone() });
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
-            let Inner { name, migrations, target, store, .. } = &*registered;
-            let place = target.place();
-            Migrations { projection: name, sql: migrations, place }.apply(connection, guard)?;
-            Checkpoint::start(connection, name, store.identity().id)
-                .map_err(|error| place.error("registering a projection", error))
+            let Inner { name, migrations, hooked, target, store, .. } = &*registered;
+            let (place, store) = (target.place(), store.identity().id);
+            let checkpoint = Checkpoint::start(connection, name, store, hooked)
+                .and_then(|()| Checkpoint::read(connection, name))
+                .map_err(|error| place.error("registering a projection", error))?;
+            // Before the migrations: the tables of another store's read model stay as they are.
+            let checkpoint = checkpoint.ok_or_else(|| registered.no_checkpoint())?.of_store(name, store)?;
+            registered.adopt_new_events(connection, &checkpoint)?;
+            Migrations { projection: name, sql: migrations, place }.apply(connection, guard)
         }))?;
         Ok(SqliteProjection { inner, turn: Arc::default() })
+    }
+}
+
+impl Inner {
+    /// Hooks for events that were never recorded have missed nothing, so the read model can go on with them. Inside
+    /// the transaction that writes the checkpoint: until it ends, nobody moves on with the former hooks.
+    fn adopt_new_events(&self, connection: &Connection, checkpoint: &Checkpoint) -> Result<(), Error> {
+        let Self { name, hooked, target, store, .. } = self;
+        let added = hooked.without(&checkpoint.hooked);
+        if added.is_empty() || !checkpoint.hooked.without(hooked).is_empty() {
+            return Ok(());
+        }
+        let recorded = |connection: &Connection| names::any_recorded(connection, &added);
+        let recorded = match target {
+            Target::Store(_) => {
+                recorded(connection).map_err(|error| target.place().error("looking up events", error))?
+            }
+            Target::File(_) => blocking::wait(store.readers().read(|reader| {
+                recorded(&reader.connection).map_err(|error| reader.place.error("looking up events", error))
+            }))?,
+        };
+        if recorded {
+            return Ok(());
+        }
+        Checkpoint::adopt(connection, name, hooked)
+            .map_err(|error| target.place().error("registering a projection", error))
     }
 }
 

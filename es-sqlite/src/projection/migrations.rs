@@ -32,7 +32,7 @@ impl Migrations<'_> {
                 Some(known) if *known == hash => {}
                 Some(_) => {
                     let why = format!(
-                        "migration {number} of `{}` was changed after it was applied; leave it as it was and add another",
+                        "migration {number} of `{}` was changed after it was applied; change it back and add another one",
                         self.projection
                     );
                     return Err(Error::InvalidRequest { why });
@@ -43,7 +43,7 @@ impl Migrations<'_> {
         if applied.len() > self.sql.len() {
             let (name, known, found) = (self.projection, self.sql.len(), applied.len());
             let why = format!(
-                "`{name}` has {found} migrations applied and this program knows {known}; keep those that were applied"
+                "`{name}` has {found} migrations applied and this program knows {known}; put the missing ones back"
             );
             return Err(Error::InvalidRequest { why });
         }
@@ -58,7 +58,7 @@ impl Migrations<'_> {
         let after = objects(connection).map_err(at)?;
         // ALTER TABLE .. RENAME shows the authorizer the old name only.
         if let Some((kind, name)) = after.difference(&before).find(|(_, name)| is_ours(name)) {
-            let why = format!("{what} makes the {kind} {name}: names that begin with es_ are the store's own");
+            let why = format!("{what} makes the {kind} {name}: names that begin with es_ are reserved for the store");
             return Err(Error::InvalidRequest { why });
         }
         for (kind, name) in before.difference(&after) {

@@ -1,12 +1,14 @@
 -- What a file with read models keeps beside them; the store's own file has these tables too.
 
--- How far a projection has come, of which store. The generation rises with each reset.
+-- How far a projection has come, of which store, and the types of the events it has hooks for, one on each line.
+-- The generation rises with each reset and each time the hooks of an empty read model change.
 CREATE TABLE es_checkpoints (
   name TEXT NOT NULL,
   partition INTEGER NOT NULL,
   position INTEGER NOT NULL,
   generation INTEGER NOT NULL,
   store_id BLOB NOT NULL,
+  hooks TEXT NOT NULL,
   PRIMARY KEY (name, partition)
 ) STRICT, WITHOUT ROWID;
 

@@ -6,10 +6,10 @@ use rusqlite::{CachedStatement, Connection, Params, Result, Row};
 
 use super::{Guard, HookResult};
 
-/// The open transaction of a [`SqliteProjection`](crate::SqliteProjection): a hook writes to it, a query reads from it.
+/// The transaction that a hook of a [`SqliteProjection`](crate::SqliteProjection) writes in, and a query reads in.
 ///
-/// `execute`, `query_row` and `query` are rusqlite's, except that they keep their statements prepared. It begins and
-/// ends by itself: SQL of a hook can't COMMIT, ATTACH, set a PRAGMA or write to the store's own tables.
+/// `execute`, `query_row` and `query` work as rusqlite's, and cache their prepared statements. The transaction is begun
+/// and ended by the projection: a hook's SQL can't COMMIT, ATTACH, set a PRAGMA or write to the store's own tables.
 pub struct Tx<'c> {
     connection: &'c Connection,
     guard: Option<&'c Guard>,
@@ -20,15 +20,15 @@ impl<'c> Tx<'c> {
         Self { connection, guard }
     }
 
-    /// Runs a statement and says how many rows it changed.
+    /// Runs a statement and returns the number of rows it changed.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite's error.
     pub fn execute<P: Params>(&self, sql: &str, params: P) -> Result<usize> {
         self.prepare(sql)?.execute(params)
     }
 
-    /// Runs a statement; what most hooks come down to.
+    /// Runs a statement, as the last expression of a hook.
     ///
     /// ```
     /// # #![allow(dead_code)]
@@ -39,7 +39,7 @@ impl<'c> Tx<'c> {
     /// ```
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite's error.
     pub fn run<P: Params>(&self, sql: &str, params: P) -> HookResult {
         self.execute(sql, params)?;
         Ok(())
@@ -49,23 +49,23 @@ impl<'c> Tx<'c> {
     /// [`OptionalExtension`](rusqlite::OptionalExtension)).
     ///
     /// # Errors
-    /// What SQLite says, or the closure.
+    /// SQLite's error, or the closure's.
     pub fn query_row<T, P: Params>(&self, sql: &str, params: P, read: impl FnOnce(&Row<'_>) -> Result<T>) -> Result<T> {
         self.prepare(sql)?.query_row(params, read)
     }
 
-    /// Runs a query and collects what the closure makes of its rows.
+    /// Runs a query and collects what the closure returns for each row.
     ///
     /// # Errors
-    /// What SQLite says, or the closure.
+    /// SQLite's error, or the closure's.
     pub fn query<T, P: Params>(&self, sql: &str, params: P, read: impl FnMut(&Row<'_>) -> Result<T>) -> Result<Vec<T>> {
         self.prepare(sql)?.query_map(params, read)?.collect()
     }
 
-    /// A statement that stays prepared for its next use: everything a rusqlite statement can.
+    /// Prepares a statement, or takes it from the cache; for what the other methods can't do.
     ///
     /// # Errors
-    /// What SQLite says; what a projection may not do is refused here.
+    /// SQLite's error; statements that a hook must not run are refused here.
     pub fn prepare(&self, sql: &str) -> Result<CachedStatement<'c>> {
         self.connection.prepare_cached(sql).map_err(|error| self.explain(error))
     }
@@ -73,7 +73,7 @@ impl<'c> Tx<'c> {
     /// Runs several statements that are separated by semicolons.
     ///
     /// # Errors
-    /// What SQLite says.
+    /// SQLite's error.
     pub fn execute_batch(&self, sql: &str) -> Result<()> {
         self.connection.execute_batch(sql).map_err(|error| self.explain(error))
     }
@@ -83,7 +83,7 @@ impl<'c> Tx<'c> {
         self.connection.last_insert_rowid()
     }
 
-    /// The connection below, for what else rusqlite can do. What is refused to a statement is refused there as well.
+    /// The underlying connection, for the rest of rusqlite. The same statements are refused on it.
     pub fn connection(&self) -> &'c Connection {
         self.connection
     }

@@ -42,7 +42,8 @@ impl Drop for Writing {
 
 fn refuse_while_writing() -> Result<(), Error> {
     if WRITING.get() {
-        let why = "a projection's hook can't write to a store: it runs inside the store's writer; use a reactor";
+        let why = "a projection's hook can't write to a store: it runs inside the store's writer; \
+                   send commands from outside of it";
         return Err(Error::InvalidRequest { why: why.into() });
     }
     Ok(())

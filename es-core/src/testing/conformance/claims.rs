@@ -96,8 +96,8 @@ pub async fn claims_are_recorded_with_their_event(store: &impl EventStore) {
     let changes = event(1).claim(EMAIL, "ada@x").release(EMAIL, "old@x");
     committed(store, Commit::append(stream("a"), Expected::Any, vec![changes.clone(), event(2)])).await;
     let log = log(store, 10, &Filter::all()).await;
-    assert_eq!(log[0].meta.claims, changes.claims);
-    assert_eq!(log[1].meta.claims, []);
+    assert_eq!(log[0].meta.origin().unwrap().claims, changes.claims);
+    assert_eq!(log[1].meta.origin().unwrap().claims, []);
 }
 
 /// A field that was never set is not a key.

@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::{CommandId, Encoding, Metadata, RecordedRef};
+use crate::{Encoding, Metadata, RecordedRef};
 
 /// Every byte of the payload and every word of the metadata.
 pub async fn payloads_and_metadata_come_back_as_they_were(store: &impl EventStore) {
@@ -24,16 +24,17 @@ pub async fn payloads_and_metadata_come_back_as_they_were(store: &impl EventStor
     committed(store, commit).await;
 
     let log = log(store, 100, &Filter::all()).await;
-    assert_eq!(log[1].payload, b"");
+    assert_eq!(&*log[1].payload, b"");
     let RecordedEvent { meta, payload: read } = &log[0];
     assert_eq!(*read, payload);
     assert_eq!((meta.version, meta.position, meta.schema_version, meta.encoding), (1, 1, 7, Encoding::Json));
-    assert_eq!((&meta.stream, &*meta.event_type), (&stream("a"), EVENT));
-    assert_eq!(meta.command_id.as_deref(), Some(CommandId::new("c-1").unwrap().as_str()));
-    let read = [&meta.principal_id, &meta.correlation_id, &meta.causation_id, &meta.traceparent];
+    assert_eq!((&*meta.stream, &*meta.event_type), (&stream("a"), EVENT));
+    let origin = meta.origin().unwrap();
+    assert_eq!(origin.command_id.as_deref(), Some("c-1"));
+    let read = [&origin.principal_id, &origin.correlation_id, &origin.causation_id, &origin.traceparent];
     let given = [&metadata.principal_id, &metadata.correlation_id, &metadata.causation_id, &metadata.traceparent];
     assert_eq!(read, given);
-    assert_eq!(meta.entries, metadata.entries);
+    assert_eq!(origin.entries, metadata.entries);
 
     let mut visit = |event: RecordedRef<'_>| {
         if event.version == 1 {

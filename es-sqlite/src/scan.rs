@@ -1,0 +1,103 @@
+//! The events of a page while it is read: which are wanted, and one buffer for all their bytes.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use es_core::{Error, EventMeta, Filter, Page, RecordedEvent, Timestamp};
+use rusqlite::Connection;
+use rustc_hash::FxHashMap;
+
+use crate::{
+    errors::Place,
+    event_row::EventRow,
+    names::{Names, Stream},
+};
+
+/// A page under way. Each name is held against the filter once; payloads and metadata are copied into one buffer.
+pub(crate) struct Scan<'r> {
+    connection: &'r Connection,
+    place: &'r Place,
+    names: &'r mut Names,
+    filter: &'r Filter,
+    types: FxHashMap<i64, (Arc<str>, bool)>,
+    streams: FxHashMap<i64, (Arc<Stream>, bool)>,
+    admitted: Vec<Admitted>,
+    buffer: Vec<u8>,
+}
+
+/// An event whose bytes are in the buffer: first the metadata, then the payload, up to here.
+struct Admitted {
+    meta: EventMeta,
+    metadata_end: usize,
+    payload_end: usize,
+}
+
+impl<'r> Scan<'r> {
+    pub(crate) fn new(connection: &'r Connection, place: &'r Place, names: &'r mut Names, filter: &'r Filter) -> Self {
+        Self {
+            connection,
+            place,
+            names,
+            filter,
+            types: FxHashMap::default(),
+            streams: FxHashMap::default(),
+            admitted: Vec::new(),
+            buffer: Vec::new(),
+        }
+    }
+
+    /// How many events the filter wanted so far.
+    pub(crate) fn admitted(&self) -> usize {
+        self.admitted.len()
+    }
+
+    /// Takes an event, if the filter wants it. All are verified: a damaged type must not make an event invisible.
+    pub(crate) fn admit(&mut self, event: &EventRow<'_>) -> Result<(), Error> {
+        let Self { connection, place, names, filter, types, streams, admitted, buffer } = self;
+        let listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|wanted| wanted == name);
+        let (name, type_wanted) = match types.get(&event.event_type) {
+            Some(known) => known,
+            None => {
+                let name = names.event_type(connection, place, event.event_type)?;
+                let wanted = listed(&filter.event_types, &name);
+                types.entry(event.event_type).or_insert((name, wanted))
+            }
+        };
+        let (stream, stream_wanted) = match streams.get(&event.stream) {
+            Some(known) => known,
+            None => {
+                let stream = names.stream(connection, place, event.stream)?;
+                let wanted = (filter.tenant.is_none() || filter.tenant == stream.key.tenant)
+                    && listed(&filter.stream_types, &stream.key.stream_type);
+                streams.entry(event.stream).or_insert((stream, wanted))
+            }
+        };
+        event.verify(stream.checksum, name)?;
+        if !(*type_wanted && *stream_wanted) {
+            return Ok(());
+        }
+        let mut meta = EventMeta::new(Arc::clone(&stream.key), event.version, event.position, Arc::clone(name));
+        meta.commit_first = event.position.saturating_sub(event.commit_index);
+        meta.commit_last = event.position.saturating_add(event.commit_rest);
+        meta.schema_version = event.schema_version;
+        meta.encoding = event.encoding()?;
+        meta.recorded_at = Timestamp::from_micros(event.recorded_at);
+        buffer.extend_from_slice(event.metadata);
+        let metadata_end = buffer.len();
+        buffer.extend_from_slice(event.payload);
+        admitted.push(Admitted { meta, metadata_end, payload_end: buffer.len() });
+        Ok(())
+    }
+
+    /// The page of the first `count` events.
+    pub(crate) fn page(self, count: usize, scanned_to: u64) -> Page {
+        let buffer = Bytes::from(self.buffer);
+        let mut start = 0;
+        let recorded = |Admitted { mut meta, metadata_end, payload_end }: Admitted| {
+            meta.stored_origin = buffer.slice(start..metadata_end);
+            start = payload_end;
+            RecordedEvent { meta, payload: buffer.slice(metadata_end..payload_end) }
+        };
+        Page { events: self.admitted.into_iter().take(count).map(recorded).collect(), scanned_to }
+    }
+}
