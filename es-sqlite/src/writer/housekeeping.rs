@@ -1,6 +1,7 @@
 //! What the writer does when nobody wants anything: checkpoints, and old answers to commands.
 
 use std::{
+    path::Path,
     sync::Arc,
     time::{Duration, Instant},
 };
@@ -17,6 +18,11 @@ const FORGET_EVERY: Duration = Duration::from_secs(60);
 const FORGET_EVERY_BATCHES: u32 = 1_000;
 /// Answers deleted at once.
 const FORGET_AT_ONCE: u32 = 500;
+/// How often the size of the write-ahead log is looked at, in transactions.
+const MEASURE_EVERY: u32 = 64;
+/// The size from which a write-ahead log is worth a warning, in bytes; the next one comes at twice the size. Without a
+/// reader that holds it, a checkpoint starts it over at 32 MB.
+const LARGE_LOG: u64 = 128 << 20;
 /// How far the clock may have moved while the file was closed, as far as forgetting is concerned.
 const LEAP: Duration = Duration::from_secs(24 * 60 * 60);
 
@@ -26,6 +32,9 @@ pub(super) struct Housekeeping {
     last_commit: Instant,
     uncopied: bool,
     batches: u32,
+    measured: u32,
+    /// The size of the write-ahead log at which there is a warning.
+    warn_at: u64,
     last_attempt: Option<Instant>,
     last_forgetting: Option<Instant>,
     /// The clock by which answers grow old. It follows the store's clock, but never faster than time passes here, so
@@ -41,6 +50,8 @@ impl Housekeeping {
             last_commit: Instant::now(),
             uncopied: false,
             batches: 0,
+            measured: 0,
+            warn_at: LARGE_LOG,
             last_attempt: None,
             last_forgetting: None,
             now,
@@ -51,6 +62,27 @@ impl Housekeeping {
         self.last_commit = Instant::now();
         self.uncopied = true;
         self.batches += 1;
+    }
+
+    /// Warns of a write-ahead log that can't be started over because a reader holds it: it slows down every read, and
+    /// fills the disk in the end.
+    pub(super) fn measure(&mut self, database: &Path) {
+        self.measured += 1;
+        if self.measured < MEASURE_EVERY {
+            return;
+        }
+        self.measured = 0;
+        let mut log = database.as_os_str().to_owned();
+        log.push("-wal");
+        // Only asked for its size: a handle of ours, when closed, would drop the locks of this process.
+        let size = std::fs::metadata(log).map_or(0, |log| log.len());
+        if size < LARGE_LOG {
+            self.warn_at = LARGE_LOG;
+        } else if size >= self.warn_at {
+            let (path, megabytes) = (database.display(), size >> 20);
+            tracing::warn!(%path, megabytes, "the write-ahead log can't be started over: some reader has held it for long");
+            self.warn_at = size * 2;
+        }
     }
 
     /// How long to wait for work before looking around.

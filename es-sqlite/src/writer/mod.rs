@@ -187,6 +187,7 @@ impl Writer {
         match ran.unwrap_or(Batch::Lost) {
             Batch::Committed => {
                 self.housekeeping.committed();
+                self.housekeeping.measure(&self.setup.place.path);
                 if let Some(connection) = &mut self.connection {
                     self.housekeeping.forget(connection);
                 }
