@@ -13,12 +13,12 @@ use crate::{
     write::{self, Output},
 };
 
-/// Settings other than the default; ends with [`compile_protos`](Builder::compile_protos).
+/// Starts from the default settings; finish with [`compile_protos`](Builder::compile_protos).
 pub fn configure() -> Builder {
     Builder::default()
 }
 
-/// What is generated, and how. Made by [`configure`].
+/// Settings of what is generated. Created by [`configure`].
 ///
 /// ```no_run
 /// # fn main() -> es_build::Result<()> {
@@ -58,23 +58,23 @@ impl Default for Builder {
 }
 
 impl Builder {
-    /// Whether the trait and the server of each service are generated. Default: yes.
+    /// Whether to generate the trait and the server of each service. Default: yes.
     pub fn build_server(mut self, yes: bool) -> Self {
         self.server = yes;
         self
     }
 
-    /// Whether the client of each service is generated. Default: yes.
+    /// Whether to generate the client of each service. Default: yes.
     pub fn build_client(mut self, yes: bool) -> Self {
         self.client = yes;
         self
     }
 
-    /// Takes the types of a package, or one message, from elsewhere instead of generating them:
+    /// Uses existing Rust types for a package, or for one message, instead of generating them:
     /// `(".bank.v1", "::bank_contract::bank::v1")`.
     ///
-    /// Of a package taken from elsewhere the events and hooks are expected there too; its services are generated here
-    /// when their file is among those compiled.
+    /// The enum of events, the repository and the hooks of such a package are expected at the same path. Its services are
+    /// generated here if their file is among those compiled.
     pub fn extern_path(mut self, proto_path: impl Into<String>, rust_path: impl Into<String>) -> Self {
         self.extern_paths.push((proto_path.into(), rust_path.into()));
         self
@@ -94,38 +94,40 @@ impl Builder {
         self
     }
 
-    /// The folder to write to. Default: what cargo gives a build script as `OUT_DIR`.
+    /// The folder to write to. Default: the environment variable `OUT_DIR`, which cargo sets for build scripts.
     pub fn out_dir(mut self, folder: impl Into<PathBuf>) -> Self {
         self.out_dir = Some(folder.into());
         self
     }
 
-    /// Name of the file with the tree of all modules. Default: `_protos.rs`, which `es_core::include_protos!()` takes.
+    /// Name of the file with the tree of all modules. Default: `_protos.rs`, which `es_core::include_protos!()` includes.
     pub fn include_file(mut self, name: impl Into<PathBuf>) -> Self {
         self.include_file = name.into();
         self
     }
 
-    /// Whether cargo is told which files to watch. Default: yes; turn it off outside of a build script.
+    /// Whether to print `cargo:rerun-if-changed` for every file read. Default: yes; turn it off outside of build scripts.
     pub fn emit_rerun_if_changed(mut self, yes: bool) -> Self {
         self.emit_rerun = yes;
         self
     }
 
-    /// Compiles `.proto` files. `includes` are the folders imports are looked up in; what this crate brings along needs
+    /// Compiles `.proto` files. Imports are looked up in the folders `includes`; the files bundled with this crate need
     /// none.
     ///
     /// # Errors
-    /// Where a file is missing or wrong (all mistakes at once), or the output can't be written.
+    /// If a file is missing or has mistakes (all are reported), or if the output can't be written.
     pub fn compile_protos(self, files: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<()> {
         let files: Vec<&Path> = files.iter().map(AsRef::as_ref).collect();
         let includes: Vec<&Path> = includes.iter().map(AsRef::as_ref).collect();
         let out_dir = self.out_dir.clone().or_else(|| env::var_os("OUT_DIR").map(PathBuf::from)).ok_or_else(|| {
-            Error::Setting("OUT_DIR is not set; call this from build.rs, or say where to write with `out_dir`".into())
+            Error::Setting(
+                "OUT_DIR is not set; call this from build.rs, or set the folder to write to with `out_dir`".into(),
+            )
         })?;
         let (loaded, watched) = load::load(&files, &includes);
         if self.emit_rerun {
-            // Also of a run that fails, so that the next one sees the mistake mended.
+            // Also of a run that fails, so that the next one sees the fix.
             for path in &watched {
                 println!("cargo:rerun-if-changed={path}");
             }

@@ -3,11 +3,13 @@
 //! Nothing stops at the first mistake: what is wrong is noted, left out, and the rest is checked.
 
 mod aggregates;
+mod by_name;
 mod collisions;
 mod events;
+mod reserved;
 mod services;
 mod stored_names;
-mod suggest;
+pub(crate) mod suggest;
 mod targets;
 mod upcasts;
 
@@ -24,9 +26,10 @@ pub(crate) struct Products {
     pub(crate) client: bool,
 }
 
-/// Links what the files declare, or tells everything that is wrong with them.
+/// Links what the files declare, or reports everything that is wrong with them.
 pub(crate) fn check(protos: &Protos, products: Products) -> Result<System> {
     let mut report = Report { protos, found: Vec::new() };
+    reserved::check(protos, &mut report);
     let mut aggregates = aggregates::link(protos, &mut report);
     events::link(protos, &mut aggregates, &mut report);
     stored_names::check(&aggregates, &mut report);

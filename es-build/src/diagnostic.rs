@@ -59,7 +59,7 @@ impl Span {
     }
 }
 
-/// One mistake in a `.proto` file. Displays as `file:line:column: error: message`, the line, and a caret under the
+/// One mistake in a `.proto` file. `Display` prints `file:line:column: error: message`, the line, and a caret under the
 /// place.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Diagnostic {
@@ -111,7 +111,7 @@ impl Diagnostic {
         self.column
     }
 
-    /// What is wrong, and what to do about it.
+    /// What is wrong, and how to fix it.
     pub fn message(&self) -> &str {
         &self.message
     }

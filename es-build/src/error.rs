@@ -4,21 +4,22 @@ use std::{fmt, io, path::PathBuf};
 
 use crate::diagnostic::Diagnostic;
 
-/// What the functions of this crate return.
+/// Result of the functions of this crate.
 pub type Result<T> = std::result::Result<T, Error>;
 
 /// Why nothing was generated.
 ///
-/// `Debug` prints what a person reads, because that is what cargo shows of a `build.rs` whose `main` returns an error.
+/// `Debug` prints the same readable text as `Display`, because cargo shows it when the `main` of a `build.rs` returns an
+/// error.
 #[non_exhaustive]
 pub enum Error {
-    /// The `.proto` files have mistakes: all of them, sorted by file and place.
+    /// The `.proto` files have mistakes. All are listed, sorted by file and place.
     Protos(Vec<Diagnostic>),
     /// A file could not be written.
     Write {
         /// The file.
         path: PathBuf,
-        /// What the system said.
+        /// The error of the operating system.
         source: io::Error,
     },
     /// A setting of the builder can't be used.
@@ -26,7 +27,7 @@ pub enum Error {
 }
 
 impl Error {
-    /// The mistakes in the `.proto` files, where that is what the error is about.
+    /// The mistakes in the `.proto` files; empty for other errors.
     pub fn diagnostics(&self) -> &[Diagnostic] {
         match self {
             Self::Protos(diagnostics) => diagnostics,

@@ -1,4 +1,4 @@
-//! Generates an event-sourced system from annotated `.proto` files.
+//! Generates the Rust of an event-sourced system from annotated `.proto` files.
 //!
 //! One line in `build.rs` turns the messages and services of a `.proto` file into Rust: the messages themselves (by
 //! [prost](https://docs.rs/prost)), for each aggregate the enum of its events, its repository and the trait of its
@@ -18,9 +18,13 @@
 //! es_core::include_protos!();
 //! ```
 //!
-//! `eventsourcing/options.proto` and the other files an annotated `.proto` imports (`cqrs/`, `google/api/`,
-//! `buf/validate/`, `google/protobuf/`) are part of this crate; there is nothing to install or to copy, `protoc`
-//! included. What is wrong with the files is reported all at once, each mistake with its place:
+//! What the files can say, with upcasts and renames, is described in [`annotations`]; what can be generated differently,
+//! in [`Builder`].
+//!
+//! `eventsourcing/options.proto` and the other files that annotated files import (`cqrs/`, `google/api/`,
+//! `buf/validate/`, `google/protobuf/`) are part of this crate. Nothing has to be installed or copied, not even `protoc`.
+//!
+//! All mistakes in the files are reported in one run, each with its place:
 //!
 //! ```text
 //! proto/bank/v1/account.proto:9:14: error: no aggregate is called `Acount`; did you mean `Account`?
@@ -28,8 +32,6 @@
 //! 9 |   option (eventsourcing.event) = { aggregate_name: "Acount" };
 //!   |                                                     ^^^^^^
 //! ```
-//!
-//! More than the two arguments is said through [`configure`].
 
 mod builder;
 mod check;
@@ -43,17 +45,22 @@ mod names;
 mod read;
 mod write;
 
+#[doc = include_str!("docs/annotations.md")]
+pub mod annotations {}
+
 use std::path::Path;
 
 pub use builder::{Builder, configure};
 pub use diagnostic::Diagnostic;
 pub use error::{Error, Result};
 
-/// Compiles `.proto` files into `OUT_DIR`, with the default settings. `includes` are the folders imports are looked up
-/// in.
+/// Compiles `.proto` files into `OUT_DIR`, with the default settings. Imports are looked up in the folders `includes`.
+///
+/// For other settings, see [`configure`].
 ///
 /// # Errors
-/// Where a file is missing or wrong; the error's `Debug` lists every mistake with its place, as `build.rs` prints it.
+/// If a file is missing or has mistakes. The error's `Debug`, which cargo prints for `build.rs`, lists every mistake with
+/// its place.
 pub fn compile_protos(files: &[impl AsRef<Path>], includes: &[impl AsRef<Path>]) -> Result<()> {
     configure().compile_protos(files, includes)
 }

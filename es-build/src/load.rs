@@ -4,6 +4,7 @@ pub(crate) mod embedded;
 mod explain;
 mod imports;
 mod resolver;
+mod scope;
 mod used;
 
 use std::{collections::BTreeSet, path::Path};
@@ -25,7 +26,7 @@ pub(crate) struct Loaded {
     /// Files before the files that import them.
     pub(crate) files: Vec<FileDescriptorProto>,
     pub(crate) sources: Sources,
-    /// Packages this crate brings along that a message or rpc has a type of, beyond annotations.
+    /// Bundled packages that a message or rpc has a type of.
     pub(crate) used: BTreeSet<String>,
     /// Names of the files that were asked for, not only imported.
     pub(crate) inputs: BTreeSet<String>,
@@ -44,7 +45,7 @@ fn load_with(files: &[&Path], resolver: &Resolver) -> Result<Loaded> {
     compiler.include_source_info(true).include_imports(true);
     for name in &whole {
         if let Err(error) = compiler.open_file(name) {
-            found.extend(explain::explain(&error, &resolver.sources()));
+            found.extend(explain::explain(&error, resolver));
         }
     }
     if !found.is_empty() {
@@ -75,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn every_file_this_crate_brings_along_compiles() {
+    fn every_bundled_file_compiles() {
         let files: Vec<&Path> = embedded::FILES.iter().map(|(name, _)| Path::new(name)).collect();
         let (loaded, _) = load(&files, &[Path::new("proto")]);
         assert_eq!(loaded.map(|loaded| loaded.inputs.len()).unwrap(), embedded::FILES.len());

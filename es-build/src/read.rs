@@ -116,7 +116,8 @@ fn read_field(field: &FieldDescriptor, locations: &Locations<'_>) -> Field {
         FieldKind::Enum(enumeration) => Kind::Other(enumeration.full_name().to_owned()),
         scalar => Kind::Other(format!("{scalar:?}").to_lowercase()),
     };
-    Field { name: field.name().to_owned(), span: locations.name_of(field.path()), kind, oneof }
+    let reserved = Options::of_field(field, locations).reserved();
+    Field { name: field.name().to_owned(), span: locations.name_of(field.path()), kind, oneof, reserved }
 }
 
 fn read_service(service: &ServiceDescriptor, file: &FileDescriptor, locations: &Locations<'_>) -> Service {

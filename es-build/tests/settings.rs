@@ -102,7 +102,7 @@ fn line_ends_and_byte_order_marks_of_other_systems_are_fine() {
     let wrong = "syntax = \"proto3\";\r\npackage p;\r\nmessage A { Unknown x = 1; }\r\n";
     let error = compile_text(&[("p.proto", wrong)], &["p.proto"]).unwrap_err();
     let [found] = error.diagnostics() else { panic!("{error}") };
-    assert_eq!((found.line(), found.column(), found.message()), (3, 13, "name 'Unknown' is not defined"));
+    assert_eq!((found.line(), found.column(), found.message()), (3, 13, "name `Unknown` is not defined"));
     assert!(found.to_string().ends_with("3 | message A { Unknown x = 1; }\n  |             ^^^^^^^"), "{found}");
 }
 

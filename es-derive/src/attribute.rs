@@ -30,7 +30,7 @@ impl<T> Slot<T> {
         }
     }
 
-    /// Whether the key stands there at all, with a usable value or not.
+    /// Whether the key is present, with a usable value or not.
     pub(crate) fn is_given(&self) -> bool {
         self.given
     }
@@ -41,7 +41,7 @@ impl<T> Slot<T> {
 }
 
 /// Calls `read` for each key of every attribute called `name`. Returns whether all of them could be read; when not, a key
-/// that seems to be missing may stand in the unread rest.
+/// that seems to be missing may be in the unread rest.
 pub(crate) fn read_all(
     attributes: &[Attribute],
     name: &str,
@@ -52,11 +52,11 @@ pub(crate) fn read_all(
     for attribute in attributes.iter().filter(|attribute| attribute.path().is_ident(name)) {
         let parsed = match &attribute.meta {
             Meta::List(_) => attribute.parse_nested_meta(|meta| read(&meta, errors)),
-            // `#[aggregate]` alone: whoever misses a key says so.
+            // `#[aggregate]` alone: a missing key is reported by its check.
             Meta::Path(_) => Ok(()),
             Meta::NameValue(_) => Err(syn::Error::new_spanned(
                 attribute,
-                format_args!("the keys of `{name}` stand in parentheses: `#[{name}(..)]`"),
+                format_args!("the keys of `{name}` are written in parentheses: `#[{name}(..)]`"),
             )),
         };
         is_complete &= errors.keep(parsed).is_some();
@@ -66,7 +66,7 @@ pub(crate) fn read_all(
 
 /// Reports a key that the attribute does not have, and skips its value.
 pub(crate) fn unknown(meta: &ParseNestedMeta<'_>, known: &str, errors: &mut Errors) -> syn::Result<()> {
-    errors.at(&meta.path, format_args!("unknown key: there is {known}"));
+    errors.at(&meta.path, format_args!("unknown key: expected {known}"));
     if meta.input.peek(Token![=]) {
         meta.value()?.parse::<Expr>()?;
     } else if meta.input.peek(token::Paren) {

@@ -5,7 +5,7 @@ use std::fmt::Display;
 use proc_macro2::TokenStream;
 use quote::ToTokens;
 
-/// The mistakes found so far. It has to be consumed by [`finish`](Errors::finish): dropped, it would lose them in silence.
+/// The mistakes found so far. It has to be consumed by [`finish`](Errors::finish): dropping it would lose them silently.
 pub(crate) struct Errors {
     found: Vec<syn::Error>,
     finished: bool,

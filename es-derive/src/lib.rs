@@ -1,8 +1,8 @@
 //! The macros of es-core: `#[derive(Aggregate)]`, `#[derive(EventSet)]`, `#[event_applier]`.
 //!
-//! They are used through es-core, which re-exports them, and their output names nothing but `::es_core::codegen`. Each
-//! macro reads its input into a model (`parse`), checks it (`check`) and writes code from it (`expand`). A mistake is
-//! reported at its own token, and all mistakes of a build at once.
+//! Use them through es-core, which re-exports them; their output refers to `::es_core::codegen` only. Each macro reads its
+//! input into a model (`parse`), checks it (`check`) and writes code from it (`expand`). A macro call reports all its
+//! mistakes, each at its own token.
 
 mod aggregate;
 mod attribute;
@@ -20,8 +20,8 @@ use proc_macro::TokenStream;
 
 /// Makes a struct or an enum the state of an aggregate.
 ///
-/// es-build puts it on every message marked `(eventsourcing.aggregate_root)`; write it on a state of your own. The state
-/// also derives `Clone`, `Debug` and `Default`: a stream without events has the default state.
+/// es-build adds it to every message with `(eventsourcing.aggregate_root)`; write it only on states that are plain Rust.
+/// The state also derives `Clone`, `Debug` and `Default`: a stream without events has the default state.
 ///
 /// ```
 /// use es_core::{Aggregate, EventSet};
@@ -40,9 +40,9 @@ use proc_macro::TokenStream;
 /// | key | meaning |
 /// |---|---|
 /// | `event = AccountEvent` | the aggregate's [`EventSet`](macro@EventSet); required |
-/// | `type = "bank.v1.Account"` | what its streams are stored under; required, as it outlives every rename in the code |
+/// | `type = "bank.v1.Account"` | the stream type its streams are stored under; required, because it must survive renames in the code |
 /// | `snapshot = prost`, `serde` or `none` | how the state is kept between loads: as a protobuf message, as JSON (feature `serde` of es-core), or not at all, which is the default |
-/// | `snapshot_version = 2` | raise it when old snapshots must not be used again although the state looks the same |
+/// | `snapshot_version = 2` | increase it to discard old snapshots although the state's declaration is unchanged |
 ///
 /// # Expands to
 ///
@@ -69,8 +69,8 @@ use proc_macro::TokenStream;
 ///
 /// The fingerprint is FNV-1a over the state's name, the names and types of its fields in order, their `#[prost(..)]` or
 /// `#[serde(..)]` attributes, and the snapshot version. Comments and layout do not count. A snapshot with another
-/// fingerprint is left alone and the events are replayed. What a field's own type consists of is out of sight here: when
-/// that changes its meaning without changing its name, raise `snapshot_version`.
+/// fingerprint is ignored and the events are replayed. The macro does not see the declarations of the fields' types: when
+/// one of them changes under the same name, increase `snapshot_version`.
 #[proc_macro_derive(Aggregate, attributes(aggregate))]
 pub fn derive_aggregate(input: TokenStream) -> TokenStream {
     aggregate::derive(input.into()).into()
@@ -78,8 +78,8 @@ pub fn derive_aggregate(input: TokenStream) -> TokenStream {
 
 /// Makes an enum of plain Rust structs the events of an aggregate, stored as JSON (feature `serde` of es-core).
 ///
-/// Each variant holds one event, a type of your own crate that derives `Clone`, `Debug`, `Serialize` and `Deserialize`.
-/// Events declared in proto do not need this: es-build writes the same.
+/// Each variant holds one event, a type of the same crate that derives `Clone`, `Debug`, `Serialize` and `Deserialize`.
+/// Events declared in proto do not need this: es-build generates the same.
 ///
 /// ```
 /// use es_core::EventSet;
@@ -106,13 +106,13 @@ pub fn derive_aggregate(input: TokenStream) -> TokenStream {
 /// assert_eq!(AccountEvent::TYPES, ["bank.v1.AccountOpened", "bank.v1.Opened", "bank.v1.MoneyDeposited"]);
 /// ```
 ///
-/// An event is stored under `{package}.{variant}`. Of a variant, `#[event(..)]` says:
+/// An event is stored under `{package}.{variant}`. The keys of `#[event(..)]`, on a variant:
 ///
 /// | key | meaning |
 /// |---|---|
-/// | `type = "bank.v1.Opened"` | the full name it is stored under, when it is another; where every variant has one, `#[events(..)]` is not needed |
+/// | `type = "bank.v1.Opened"` | the full name it is stored under, if that is another; if every variant has one, `#[events(..)]` is not needed |
 /// | `version = 2` | the schema version stored beside it; 1 when not given |
-/// | `aliases("bank.v1.Opened")` | former full names, under which stored events are still found |
+/// | `aliases("bank.v1.Opened")` | former full names; events stored under them are still read |
 ///
 /// # Expands to
 ///
@@ -203,9 +203,9 @@ pub fn derive_event_set(input: TokenStream) -> TokenStream {
 
 /// Makes the methods of a block the handlers of an aggregate's events: one method per event, under any name.
 ///
-/// A handler only changes the state. The event has happened, so it refuses nothing, returns nothing and asks nobody. The
-/// event's type is what counts: an event without a method does not compile, nor does a method for another aggregate's
-/// event. Other methods of the aggregate belong in an `impl` block of their own.
+/// A handler only changes the state: the event has already happened, so it can't be refused, and the handler returns
+/// nothing. Methods and events are matched by the event's type. An event without a method does not compile, nor does a
+/// method for another aggregate's event. Put other methods of the aggregate into a separate `impl` block.
 ///
 /// ```
 /// use es_core::{Aggregate, Applier, EventSet, event_applier};
@@ -241,7 +241,7 @@ pub fn derive_event_set(input: TokenStream) -> TokenStream {
 ///
 /// # Expands to
 ///
-/// The block as it stands, and beside it:
+/// The unchanged block, and:
 ///
 /// ```
 /// # use es_core::{Aggregate, EventSet};
@@ -272,9 +272,9 @@ pub fn derive_event_set(input: TokenStream) -> TokenStream {
 /// }
 /// ```
 ///
-/// The fingerprint is FNV-1a over the block's code, without comments and layout: a snapshot that other handlers have made
-/// is left alone and the events are replayed. Conditions count as well (`#[cfg(..)]`, `cfg!(..)`), by whether they hold.
-/// Code that a handler calls is out of sight here: when it changes, raise the aggregate's `snapshot_version`.
+/// The fingerprint is FNV-1a over the block's code, without comments and layout: a snapshot made by other handlers is
+/// ignored and the events are replayed. Conditions (`#[cfg(..)]`, `cfg!(..)`) count by whether they hold. The macro does
+/// not see the code that a handler calls: when that changes, increase the aggregate's `snapshot_version`.
 #[proc_macro_attribute]
 pub fn event_applier(arguments: TokenStream, item: TokenStream) -> TokenStream {
     event_applier::apply(arguments.into(), item.into()).into()

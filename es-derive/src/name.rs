@@ -16,6 +16,6 @@ pub(crate) fn stored_name(literal: &LitStr, what: &str, example: &str, errors: &
     } else {
         return Some(name);
     };
-    errors.at(literal, format_args!("{what} {mistake}: name it as in proto, \"{example}\""));
+    errors.at(literal, format_args!("{what} {mistake}: write it as in proto, \"{example}\""));
     None
 }

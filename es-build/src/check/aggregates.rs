@@ -204,8 +204,7 @@ fn check_stream_types(linked: &[Linked], report: &mut Report<'_>) {
         };
         if let Some(first) = linked[..index].iter().find(clash) {
             let text = format!(
-                "stream type `{}` is that of aggregate `{}` already, and both would share their streams; give one of \
-                 them another `type_name`",
+                "stream type `{}` is already used by aggregate `{}`; give one of the two another `type_name`",
                 one.aggregate.stream_type, first.aggregate.root
             );
             report.error(&one.type_span, text);

@@ -3,6 +3,7 @@
 use super::{
     Report,
     aggregates::{Linked, bound_root, named_message},
+    by_name::{by_name, forgotten_option},
     suggest::did_you_mean,
     targets::target,
 };
@@ -39,7 +40,8 @@ fn link_method(
 ) -> Method {
     if method.streaming {
         let text = format!(
-            "rpc `{}` streams, which commands and queries do not; remove `stream`, and follow events with a projection",
+            "rpc `{}` is streaming, which commands and queries do not support; remove `stream`, and follow events with a \
+             projection",
             method.name
         );
         report.error(&method.span, text);
@@ -49,8 +51,8 @@ fn link_method(
         None => {
             if let Some(creates) = &method.creates {
                 let text = format!(
-                    "rpc `{}` belongs to no aggregate, so it can't say `creates`; add `option (eventsourcing.service)` \
-                     to its service",
+                    "rpc `{}` takes no command, so `creates` has no meaning; add `option (eventsourcing.service)` to its \
+                     service",
                     method.name
                 );
                 report.error(&creates.span, text);
@@ -76,6 +78,11 @@ fn bind<'a>(
 ) -> Option<Option<&'a Aggregate>> {
     match &service.binding {
         Binding::Query => Some(None),
+        Binding::None => {
+            let Some(text) = forgotten_option(protos, service, aggregates) else { return Some(None) };
+            report.error(&service.span, text);
+            None
+        }
         Binding::ByName => by_name(protos, service, aggregates, report),
         Binding::Aggregate { span, name, root } => match bound_root(protos, service) {
             Some(found) => aggregates.iter().map(|linked| &linked.aggregate).find(|a| a.root == *found).map(Some),
@@ -104,7 +111,7 @@ fn unknown<'a>(
     }
     if let Some(message) = named_message(protos, service, wanted) {
         let text = format!(
-            "message `{}` is no aggregate root; add `option (eventsourcing.aggregate_root) = {{ id_field: \"..\" }}` to it",
+            "message `{}` is not an aggregate root; add `option (eventsourcing.aggregate_root) = {{ id_field: \"..\" }}` to it",
             message.name
         );
         return (&wanted.span, text);
@@ -132,40 +139,4 @@ fn unknown<'a>(
 /// A full name without its package.
 fn short(full: &str) -> &str {
     full.rsplit('.').next().unwrap_or(full)
-}
-
-/// The aggregate whose name the service's own begins with; of several the longest, then the one in its package.
-fn by_name<'a>(
-    protos: &Protos,
-    service: &declared::Service,
-    aggregates: &'a [Linked],
-    report: &mut Report<'_>,
-) -> Option<Option<&'a Aggregate>> {
-    let visible = protos.visible.get(&service.file).map_or(&[][..], Vec::as_slice);
-    let begins = |linked: &&Linked| {
-        let rest = service.name.strip_prefix(linked.aggregate.name.as_str());
-        // "AccountingService" does not begin with the word "Account".
-        rest.is_some_and(|rest| !rest.starts_with(char::is_lowercase))
-    };
-    let can_see = |linked: &&Linked| linked.aggregate.package() == service.package || visible.contains(&linked.file);
-    let mut found: Vec<&Linked> = aggregates.iter().filter(begins).filter(can_see).collect();
-    let longest = found.iter().map(|linked| linked.aggregate.name.len()).max().unwrap_or(0);
-    found.retain(|linked| linked.aggregate.name.len() == longest);
-    if let Some(own) = found.iter().find(|linked| linked.aggregate.package() == service.package) {
-        return Some(Some(&own.aggregate));
-    }
-    match found[..] {
-        [] => Some(None),
-        [one] => Some(Some(&one.aggregate)),
-        _ => {
-            let names: Vec<String> = found.iter().map(|linked| format!("`{}`", linked.aggregate.root)).collect();
-            let text = format!(
-                "service `{}` could work on {}; say which with `option (eventsourcing.service)`",
-                service.name,
-                names.join(" or ")
-            );
-            report.error(&service.span, text);
-            None
-        }
-    }
 }

@@ -1,14 +1,15 @@
 //! "Did you mean": the known name closest to a misspelt one.
 
 /// `; did you mean ..?`, or nothing where no name is close.
-pub(super) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
+pub(crate) fn did_you_mean<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> String {
     match closest(wrong, known) {
         Some(name) => format!("; did you mean `{name}`?"),
         None => String::new(),
     }
 }
 
-fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
+/// The known name that is close to a wrong one, if any is.
+pub(crate) fn closest<'a>(wrong: &str, known: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let allowed = (wrong.chars().count() / 3).clamp(1, 3);
     let distance = |name: &str| strsim::osa_distance(&wrong.to_lowercase(), &name.to_lowercase());
     let near = known.into_iter().map(|name| (distance(name), name)).filter(|(distance, _)| *distance <= allowed);
@@ -24,6 +25,11 @@ pub(super) fn is_lookalike(name: &str, id_field: &str) -> bool {
         _ => 2,
     };
     strsim::osa_distance(&name.to_lowercase(), &id_field.to_lowercase()) <= allowed
+}
+
+/// Whether a field is called `id` alone: in a command it is likely meant as the id of the command's aggregate.
+pub(super) fn is_plain_id(name: &str) -> bool {
+    name.eq_ignore_ascii_case("id")
 }
 
 #[cfg(test)]

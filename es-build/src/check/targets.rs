@@ -1,6 +1,9 @@
 //! Which aggregate a command is for: the one its id field names, or a new one.
 
-use super::{Report, suggest::is_lookalike};
+use super::{
+    Report,
+    suggest::{is_lookalike, is_plain_id},
+};
 use crate::model::{
     Aggregate, IdField, Target,
     declared::{Kind, Message, Method, Protos},
@@ -40,8 +43,9 @@ pub(super) fn target(protos: &Protos, method: &Method, aggregate: &Aggregate, re
         Some(_) => {}
         None => {
             let is_text = |kind: &Kind| matches!(kind, Kind::Text | Kind::OptionalText);
-            let mut similar = message.fields.iter().filter(|field| is_text(&field.kind));
-            if let Some(field) = similar.find(|field| is_lookalike(&field.name, id_field)) {
+            let texts = || message.fields.iter().filter(|field| is_text(&field.kind));
+            let similar = texts().find(|field| is_lookalike(&field.name, id_field));
+            if let Some(field) = similar.or_else(|| texts().find(|field| is_plain_id(&field.name))) {
                 let text = format!(
                     "command `{}` has no field `{id_field}`; did you mean it by `{}`? Rename the field, or mark rpc `{}` \
                      with `option (eventsourcing.command) = {{ creates: true }}` if it creates the aggregate `{}`",

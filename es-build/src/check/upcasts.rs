@@ -55,7 +55,7 @@ fn break_circles(events: &[Declared<'_>], old: &mut Old, report: &mut Report<'_>
         }
         if next == Some(&message.name) {
             let names: Vec<&str> = chain.iter().chain([&message.name]).map(ProtoName::simple).collect();
-            let text = format!("upcasts go in a circle: {}; the newest event has no `upcasts_to`", names.join(" to "));
+            let text = format!("upcasts form a cycle: {}; the newest event has no `upcasts_to`", names.join(" to "));
             report.error(event.upcasts_to.as_ref().map_or(&message.span, |to| &to.span), text);
             old.retain(|name, _| !chain.contains(name));
         }

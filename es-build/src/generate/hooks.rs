@@ -12,8 +12,7 @@ pub(super) fn hooks(aggregate: &Aggregate, paths: &Paths) -> TokenStream {
         return TokenStream::new();
     }
     let name = ident(&format!("{}Hooks", camel_part(&aggregate.name)));
-    let about =
-        doc(format!("Hooks for the events of `{}`, on the builder of a projection or reactor.", aggregate.name));
+    let about = doc(format!("Hooks for the events of `{}`, on the builder of a projection.", aggregate.name));
     let methods = aggregate.events.iter().map(|event| {
         let method = ident(&format!("on_{}", event.hook));
         let ty = paths.message(aggregate.package(), &event.message);

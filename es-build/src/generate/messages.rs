@@ -60,6 +60,7 @@ pub(super) fn generate(
         if let Some(file) = files.get_mut(aggregate.package()) {
             derive_aggregate(file, aggregate);
         }
+        describe_old_events(&mut files, aggregate);
     }
     files.retain(|_, file| !file.items.is_empty());
     Ok(files)
@@ -87,9 +88,9 @@ fn config(attributes: &Attributes<'_>) -> Config {
     config
 }
 
-/// An attribute given to the builder can be anything.
+/// An attribute given to the builder can be any text.
 fn not_rust(error: &syn::Error) -> Error {
-    Error::Setting(format!("what was generated is no Rust, check the attributes given to the builder: {error}"))
+    Error::Setting(format!("the generated code is not valid Rust; check the attributes given to the builder: {error}"))
 }
 
 /// Messages with maps get the usual `Debug`: prost's own names `::prost` for them, whatever path it is told, and the
@@ -98,8 +99,7 @@ fn derive_debug(items: &mut [Item]) {
     for item in items {
         match item {
             Item::Struct(item) if item.fields.iter().any(is_map) => {
-                let after_docs = item.attrs.iter().take_while(|attribute| attribute.path().is_ident("doc")).count();
-                item.attrs.insert(after_docs, parse_quote!(#[derive(Debug)]));
+                item.attrs.insert(docs_of(&item.attrs), parse_quote!(#[derive(Debug)]));
                 item.attrs.push(parse_quote!(#[prost(skip_debug)]));
             }
             Item::Mod(module) => {
@@ -132,15 +132,11 @@ pub(super) fn items(tokens: TokenStream) -> Result<Vec<Item>> {
 
 /// Adds the derive to the root message, and what it needs to know.
 fn derive_aggregate(file: &mut syn::File, aggregate: &Aggregate) {
-    let (own, around) = match aggregate.root.parts.split_last() {
-        Some((own, around)) => (to_upper_camel(own), around),
-        None => return,
-    };
-    let Some(attributes) = find_struct(&mut file.items, around, &own) else { return };
-    let up = around.iter().map(|_| quote!(super::));
+    let Some(attributes) = find_struct(&mut file.items, &aggregate.root.parts) else { return };
+    let up = aggregate.root.parts.iter().skip(1).map(|_| quote!(super::));
     let event = ident(&format!("{}Event", camel_part(&aggregate.name)));
     let stream_type = &aggregate.stream_type;
-    let after_docs = attributes.iter().take_while(|attribute| attribute.path().is_ident("doc")).count();
+    let after_docs = docs_of(attributes);
     let added: [Attribute; 2] = [
         parse_quote!(#[derive(::es_core::codegen::Aggregate)]),
         parse_quote!(#[aggregate(event = #(#up)* #event, type = #stream_type, snapshot = prost)]),
@@ -148,17 +144,42 @@ fn derive_aggregate(file: &mut syn::File, aggregate: &Aggregate) {
     attributes.splice(after_docs..after_docs, added);
 }
 
+/// Says of each older event which one to use instead: it is no event of the enum, and an applier or hook can't take it.
+fn describe_old_events(files: &mut BTreeMap<String, syn::File>, aggregate: &Aggregate) {
+    for old in aggregate.old_events.iter().filter(|event| !event.external) {
+        let name = old.message.full();
+        let Some(newest) = aggregate.events.iter().find(|event| event.all_types().any(|t| *t == name)) else {
+            continue;
+        };
+        let Some(file) = files.get_mut(&old.message.package) else { continue };
+        let Some(attributes) = find_struct(&mut file.items, &old.message.parts) else { continue };
+        let newest = &newest.message;
+        let text = format!(" Older form of `{newest}`: only read, never emitted; handle `{}`.", newest.simple());
+        let after_docs = docs_of(attributes);
+        let empty = (after_docs > 0).then(|| parse_quote!(#[doc = ""]));
+        let added: [Attribute; 1] = [parse_quote!(#[doc = #text])];
+        attributes.splice(after_docs..after_docs, empty.into_iter().chain(added));
+    }
+}
+
+/// How many attributes are documentation, which prost-build writes first.
+fn docs_of(attributes: &[Attribute]) -> usize {
+    attributes.iter().take_while(|attribute| attribute.path().is_ident("doc")).count()
+}
+
 /// The attributes of a message's struct, in the modules of the messages around it.
-fn find_struct<'a>(items: &'a mut [Item], around: &[String], own: &str) -> Option<&'a mut Vec<Attribute>> {
-    let Some((outer, around)) = around.split_first() else {
+fn find_struct<'a>(items: &'a mut [Item], parts: &[String]) -> Option<&'a mut Vec<Attribute>> {
+    let (outer, inner) = parts.split_first()?;
+    if inner.is_empty() {
+        let own = to_upper_camel(outer);
         return items.iter_mut().find_map(|item| match item {
             Item::Struct(item) if item.ident == own => Some(&mut item.attrs),
             _ => None,
         });
-    };
+    }
     items.iter_mut().find_map(|item| match item {
         Item::Mod(module) if module.ident == ident(&to_snake(outer)) => {
-            find_struct(&mut module.content.as_mut()?.1, around, own)
+            find_struct(&mut module.content.as_mut()?.1, inner)
         }
         _ => None,
     })

@@ -40,7 +40,7 @@ const WELL_KNOWN: &[(&str, &str)] = &[
 pub(crate) const WIRE: (&str, &str) = (".eventsourcing", "::es_core::wire");
 
 impl Paths {
-    /// `used` are the packages this crate brings along whose types are needed.
+    /// `used` are the bundled packages whose types are needed.
     pub(crate) fn new(given: &[(String, String)], used: &BTreeSet<String>) -> Result<Self> {
         check(given)?;
         let is_given = |path: &str| given.iter().any(|(proto, _)| proto == path);

@@ -1,4 +1,4 @@
-//! The `.proto` files this crate brings along.
+//! The `.proto` files bundled with this crate.
 
 macro_rules! embedded {
     ($($name:literal),* $(,)?) => {
@@ -24,6 +24,23 @@ pub(crate) const FILES: &[(&str, &str)] = embedded![
     "google/api/routing.proto",
     "google/api/visibility.proto",
 ];
+
+/// The well-known files, which are bundled with protox.
+const WELL_KNOWN: &[&str] = &[
+    "google/protobuf/any.proto",
+    "google/protobuf/descriptor.proto",
+    "google/protobuf/duration.proto",
+    "google/protobuf/empty.proto",
+    "google/protobuf/field_mask.proto",
+    "google/protobuf/struct.proto",
+    "google/protobuf/timestamp.proto",
+    "google/protobuf/wrappers.proto",
+];
+
+/// Name of every file that needs no include folder.
+pub(crate) fn names() -> impl Iterator<Item = &'static str> {
+    FILES.iter().map(|(name, _)| *name).chain(WELL_KNOWN.iter().copied())
+}
 
 /// Packages of annotations, which become no Rust of their own unless a message or rpc has a type of theirs.
 pub(crate) const PACKAGES: &[&str] = &["buf.validate", "cqrs", "eventsourcing", "google.api", "google.protobuf"];

@@ -8,8 +8,8 @@ use std::{
 use prost_types::FileDescriptorProto;
 use protox::file::{File, FileResolver};
 
-use super::{explain::explain, resolver::Resolver};
-use crate::{diagnostic::Diagnostic, read::locations::span_of_path};
+use super::{embedded, explain::explain, resolver::Resolver};
+use crate::{check::suggest::did_you_mean, diagnostic::Diagnostic, read::locations::span_of_path};
 
 /// Field number of `dependency` in `FileDescriptorProto`.
 const DEPENDENCY: i32 = 3;
@@ -69,7 +69,7 @@ impl Walk<'_> {
                 false
             }
             Err(error) => {
-                self.found.extend(explain(&error, &self.resolver.sources()));
+                self.found.extend(explain(&error, self.resolver));
                 false
             }
         }
@@ -104,7 +104,7 @@ impl Walk<'_> {
         if let Some(start) = stack.iter().position(|name| name == import) {
             let cycle = stack[start..].join(" imports ");
             return Err(format!(
-                "files import each other: {cycle} imports {import}; move what both need to a third file"
+                "files import each other: {cycle} imports {import}; move the shared definitions to a third file"
             ));
         }
         if let Some(whole) = self.seen.get(import) {
@@ -117,11 +117,15 @@ impl Walk<'_> {
                 stack.pop();
                 Ok(whole)
             }
-            Err(error) if error.is_file_not_found() => Err(format!(
-                "no file `{import}` in any of the include folders; add the folder it is in to the includes"
-            )),
+            Err(error) if error.is_file_not_found() => {
+                let hint = match did_you_mean(import, embedded::names()) {
+                    hint if hint.is_empty() => "; add the folder it is in to the includes".to_owned(),
+                    hint => hint,
+                };
+                Err(format!("no file `{import}` in any of the include folders{hint}"))
+            }
             Err(error) => {
-                self.found.extend(explain(&error, &self.resolver.sources()));
+                self.found.extend(explain(&error, self.resolver));
                 self.seen.insert(import.to_owned(), false);
                 Ok(false)
             }

@@ -1,4 +1,4 @@
-//! Where files are looked up: this crate's own annotations, the include folders, then what this crate brings along.
+//! Where files are looked up: this crate's own annotations, the include folders, then the other bundled files.
 
 use std::{
     collections::{BTreeSet, HashMap},

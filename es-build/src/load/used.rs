@@ -1,4 +1,4 @@
-//! Which of the packages this crate brings along the user's own messages and rpcs have types of.
+//! Which of the bundled packages the user's own messages and rpcs have types of.
 
 use std::collections::BTreeSet;
 

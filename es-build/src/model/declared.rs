@@ -80,6 +80,8 @@ pub(crate) struct Field {
     pub(crate) kind: Kind,
     /// The oneof it is a case of, which makes it no field of its own.
     pub(crate) oneof: Option<String>,
+    /// The options of `(eventsourcing.field)` it sets, none of which is supported yet.
+    pub(crate) reserved: Vec<At<&'static str>>,
 }
 
 /// As much of a field's type as matters for an id.
@@ -125,11 +127,13 @@ pub(crate) struct Service {
 /// What a service says of the aggregate it works on.
 #[derive(Debug)]
 pub(crate) enum Binding {
-    /// Nothing, or `(cqrs.service)` of type query, whatever else is said.
+    /// Nothing.
+    None,
+    /// `(cqrs.service)` of type query, whatever other options there are.
     Query,
     /// `(eventsourcing.service)`
     Aggregate { span: Span, name: At<String>, root: At<String> },
-    /// `(cqrs.service)` of type command, or without a type on a service called so: the aggregate follows from its name.
+    /// `(cqrs.service)` of type command, or without a type if its name ends with `CommandService`: the aggregate follows from its name.
     ByName,
 }
 
@@ -142,6 +146,6 @@ pub(crate) struct Method {
     pub(crate) input: ProtoName,
     pub(crate) output: ProtoName,
     pub(crate) streaming: bool,
-    /// `(eventsourcing.command) = { creates: .. }`, where it is said.
+    /// `(eventsourcing.command) = { creates: .. }`, if it is set.
     pub(crate) creates: Option<At<bool>>,
 }

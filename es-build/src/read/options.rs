@@ -1,6 +1,8 @@
-//! The annotations of a message, service or method.
+//! The annotations of a message, field, service or method.
 
-use prost_reflect::{DynamicMessage, MessageDescriptor, MethodDescriptor, ReflectMessage, ServiceDescriptor, Value};
+use prost_reflect::{
+    DynamicMessage, FieldDescriptor, MessageDescriptor, MethodDescriptor, ReflectMessage, ServiceDescriptor, Value,
+};
 
 use super::locations::{Locations, join};
 use crate::{
@@ -8,9 +10,10 @@ use crate::{
     model::declared::{At, Binding, Event, Root},
 };
 
-/// Field number of `options` in the descriptors of messages, services and methods.
+/// Field number of `options` in the descriptors of messages, fields, services and methods.
 mod number {
     pub(super) const MESSAGE_OPTIONS: i32 = 7;
+    pub(super) const FIELD_OPTIONS: i32 = 8;
     pub(super) const SERVICE_OPTIONS: i32 = 3;
     pub(super) const METHOD_OPTIONS: i32 = 4;
 }
@@ -33,6 +36,10 @@ impl<'a> Options<'a> {
         Self { options: message.options(), path: join(message.path(), &[number::MESSAGE_OPTIONS]), locations }
     }
 
+    pub(super) fn of_field(field: &FieldDescriptor, locations: &'a Locations<'a>) -> Self {
+        Self { options: field.options(), path: join(field.path(), &[number::FIELD_OPTIONS]), locations }
+    }
+
     pub(super) fn of_service(service: &ServiceDescriptor, locations: &'a Locations<'a>) -> Self {
         Self { options: service.options(), path: join(service.path(), &[number::SERVICE_OPTIONS]), locations }
     }
@@ -53,6 +60,13 @@ impl<'a> Options<'a> {
         Some(Event { aggregate: option.text("aggregate_name"), upcasts_to, version, aliases: option.texts("aliases") })
     }
 
+    /// The reserved options that a field sets.
+    pub(super) fn reserved(&self) -> Vec<At<&'static str>> {
+        let Some(option) = self.get("eventsourcing.field") else { return Vec::new() };
+        let set = ["unique", "tag", "personal", "subject"].into_iter().filter(|name| option.value(name).is_some());
+        set.map(|name| At { value: name, span: option.span_of(name).first(self.locations.sources, name) }).collect()
+    }
+
     /// What the service called `service` works on.
     pub(super) fn binding(&self, service: &str) -> Binding {
         let number = |option: Annotation<'_>| option.value("service_type")?.as_enum_number();
@@ -65,7 +79,8 @@ impl<'a> Options<'a> {
             }
             (None, Some(service_type::COMMAND)) => Binding::ByName,
             (None, Some(_)) if service.ends_with("CommandService") => Binding::ByName,
-            _ => Binding::Query,
+            (None, Some(_)) => Binding::Query,
+            (None, None) => Binding::None,
         }
     }
 

@@ -183,7 +183,7 @@ impl ::es_core::codegen::Event for Changed {
 #[allow(dead_code, missing_docs, unreachable_pub)]
 pub type AccountRepository = ::es_core::codegen::Repository<Account>;
 
-/// Hooks for the events of `Account`, on the builder of a projection or reactor.
+/// Hooks for the events of `Account`, on the builder of a projection.
 #[allow(dead_code, missing_docs, unreachable_pub)]
 pub trait AccountHooks: ::es_core::codegen::HookBuilder {
     /// Calls `hook` for every `bank.v1.Opened`.

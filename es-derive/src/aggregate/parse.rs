@@ -52,7 +52,7 @@ fn check_presence(input: &DeriveInput, keys: &Keys, errors: &mut Errors) {
         (false, true) => "an aggregate needs its event set: `#[aggregate(event = AccountEvent, ..)]`",
         (true, false) => {
             "an aggregate needs the name its streams are stored under: `#[aggregate(type = \"bank.v1.Account\", ..)]`; \
-             the name outlives every rename in the code, so it is never guessed"
+             the name must survive renames in the code, so it is not derived from the code"
         }
     };
     errors.at(&input.ident, message);
@@ -62,7 +62,7 @@ fn check_presence(input: &DeriveInput, keys: &Keys, errors: &mut Errors) {
 fn check_shape(input: &DeriveInput, errors: &mut Errors) -> bool {
     let is_generic = !input.generics.params.is_empty();
     if is_generic {
-        errors.at(&input.generics, "an aggregate has no generic parameters: it is one kind of stream");
+        errors.at(&input.generics, "an aggregate can't be generic: it has one stream type");
     }
     if let Data::Union(union) = &input.data {
         errors.at(union.union_token, "an aggregate is a struct or an enum");
@@ -109,14 +109,14 @@ impl Keys {
             let version = attribute::version(meta, "snapshot_version", errors)?;
             self.snapshot_version.set(meta, version.map(|version| (meta.path.clone(), version)), errors);
         } else {
-            attribute::unknown(meta, "`event`, `type`, `snapshot` and `snapshot_version`", errors)?;
+            attribute::unknown(meta, "`event`, `type`, `snapshot` or `snapshot_version`", errors)?;
         }
         Ok(())
     }
 }
 
 fn snapshot(meta: &ParseNestedMeta<'_>, errors: &mut Errors) -> syn::Result<Option<Snapshot>> {
-    let wanted = "a snapshot is one of `prost`, `serde` and `none`: `snapshot = serde`";
+    let wanted = "a snapshot is one of `prost`, `serde` or `none`: `snapshot = serde`";
     let value = attribute::ungrouped(attribute::value(meta, wanted)?);
     let kind = match &value {
         Expr::Path(kind) => kind.path.get_ident().map(Ident::to_string),

@@ -21,7 +21,7 @@ pub(super) fn check(applier: &mut Applier<'_>, errors: &mut Errors) {
             let (second, event) = (handler.method, shown(handler.event));
             errors.at(
                 handler.event,
-                format_args!("`{first}` and `{second}` both handle `{event}`: an event has one handler, make them one"),
+                format_args!("`{first}` and `{second}` both handle `{event}`: an event has one handler; merge them"),
             );
         }
         is_first

@@ -17,7 +17,7 @@ use crate::errors::Errors;
 pub(crate) fn apply(arguments: TokenStream, item: TokenStream) -> TokenStream {
     let mut errors = Errors::new();
     if !arguments.is_empty() {
-        errors.at(arguments, "`#[event_applier]` takes no arguments: the methods of its block say everything");
+        errors.at(arguments, "`#[event_applier]` takes no arguments: the methods of its block determine the events");
     }
     let block = errors.keep(parse::block(item.clone()));
     let mut model = block.as_ref().and_then(|block| parse::parse(block, &mut errors));

@@ -28,9 +28,9 @@ pub(super) fn parse<'a>(block: &'a ItemImpl, errors: &mut Errors) -> Option<Appl
 
 /// Whether the block belongs to a type without generics, and to no trait.
 fn check_block(block: &ItemImpl, errors: &mut Errors) -> bool {
-    const GENERIC: &str = "an aggregate has no generic parameters: it is one kind of stream";
+    const GENERIC: &str = "an aggregate can't be generic: it has one stream type";
     if let Some((path, _)) = &block.trait_ {
-        errors.at(path, "`#[event_applier]` belongs on a block without a trait: `impl Account { .. }`");
+        errors.at(path, "`#[event_applier]` belongs on a block that implements no trait: `impl Account { .. }`");
         return false;
     }
     if !block.generics.params.is_empty() {
@@ -58,7 +58,7 @@ fn handler<'a>(item: &'a ImplItem, errors: &mut Errors) -> Option<Handler<'a>> {
     let ImplItem::Fn(ImplItemFn { attrs, sig, .. }) = item else {
         errors.at(
             item,
-            "only event handlers stand in an `#[event_applier]` block: move this into an `impl` block of its own",
+            "an `#[event_applier]` block contains only event handlers: move this into a separate `impl` block",
         );
         return None;
     };

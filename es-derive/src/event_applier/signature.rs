@@ -31,25 +31,25 @@ fn check_qualifiers(signature: &Signature, errors: &mut Errors) -> bool {
     let has_parameters = !generics.params.is_empty();
     refuse(
         signature.constness.as_ref().map(|token| token as _),
-        "an event handler is not `const`: it changes the state of a running program",
+        "an event handler is not `const`: it changes the state at run time",
     );
     refuse(
         signature.asyncness.as_ref().map(|token| token as _),
         "an event handler is not `async`: it only changes the state; \
-         what has to wait belongs in a command handler or a reactor",
+         work that waits belongs in a command handler or a projection",
     );
     refuse(
         unsafety,
-        "an event handler is not `unsafe`: it is called for every event, without anyone to uphold a condition",
+        "an event handler is not `unsafe`: it is called for every event, by code that knows no preconditions",
     );
     refuse(signature.abi.as_ref().map(|token| token as _), "an event handler is not `extern`: it is called from Rust");
     refuse(
         has_parameters.then_some(generics as _),
-        "an event handler is not generic: it handles one event; a shared helper belongs in an `impl` block of its own",
+        "an event handler is not generic: it handles one event; a shared helper belongs in a separate `impl` block",
     );
     refuse(
         generics.where_clause.as_ref().filter(|_| !has_parameters).map(|clause| clause as _),
-        "an event handler has no conditions: it is called for every event of its type",
+        "an event handler has no `where` clause: it is called for every event of its type",
     );
     is_plain
 }
@@ -61,7 +61,7 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) -> bool {
             name,
             format_args!(
                 "`{name}` has no `&mut self`: an event handler changes the state; \
-                 a helper belongs in an `impl` block of its own"
+                 a helper belongs in a separate `impl` block"
             ),
         );
         return false;
@@ -76,7 +76,7 @@ fn check_receiver(signature: &Signature, errors: &mut Errors) -> bool {
     if !changes_the_state {
         errors.at(
             receiver,
-            "an event handler changes the state: it takes `&mut self`; a helper belongs in an `impl` block of its own",
+            "an event handler changes the state: it takes `&mut self`; a helper belongs in a separate `impl` block",
         );
     }
     changes_the_state
@@ -104,13 +104,13 @@ fn parameter<'a>(signature: &'a Signature, errors: &mut Errors) -> Option<&'a Pa
                 name,
                 format_args!(
                     "`{name}` takes no event: an event handler is `fn {name}(&mut self, event: &..)`; \
-                     a helper belongs in an `impl` block of its own"
+                     a helper belongs in a separate `impl` block"
                 ),
             );
             None
         }
         [_, more @ ..] => {
-            let message = "an event handler takes one event and nothing else: whatever it needs stands in the event";
+            let message = "an event handler takes one event and nothing else: everything it needs is in the event";
             more.iter().for_each(|parameter| errors.at(parameter, message));
             None
         }
@@ -125,16 +125,16 @@ fn borrowed<'a>(parameter: &'a Type, errors: &mut Errors) -> Option<&'a Type> {
         return None;
     };
     if let Some(mutability) = &reference.mutability {
-        errors.at(mutability, "an event has happened, it does not change: take `&` instead of `&mut`");
+        errors.at(mutability, "an event can't be changed after it happened: take `&` instead of `&mut`");
         return None;
     }
     if let Some(lifetime) = reference.lifetime.as_ref().filter(|lifetime| lifetime.ident == "static") {
-        errors.at(lifetime, "an event is borrowed for the call alone: take `&` without `'static`");
+        errors.at(lifetime, "an event is borrowed only for the call: take `&` without `'static`");
         return None;
     }
     let event = ungrouped(&reference.elem);
     if !matches!(event, Type::Path(_) | Type::Macro(_)) {
-        errors.at(event, "an event is a type with a name: `&AccountOpened`");
+        errors.at(event, "an event is a named type: `&AccountOpened`");
         return None;
     }
     Some(event)
@@ -155,7 +155,7 @@ fn check_output(signature: &Signature, errors: &mut Errors) -> bool {
     if !returns_nothing {
         errors.at(
             &signature.output,
-            "an event handler returns nothing: the event has happened; refusing it is up to the command handler",
+            "an event handler returns nothing: the event has happened and can't be refused; refuse in the command handler",
         );
     }
     returns_nothing

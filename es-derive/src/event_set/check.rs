@@ -40,7 +40,7 @@ fn payloads_are_unique(set: &mut EventSet<'_>, errors: &mut Errors) {
         let is_first = std::ptr::eq(first, event.variant);
         if !is_first {
             let message =
-                format!("`{first}` and `{}` hold the same type: each event is a type of its own", event.variant);
+                format!("`{first}` and `{}` hold the same type: each event needs a separate type", event.variant);
             errors.at(event.payload, message);
         }
         is_first

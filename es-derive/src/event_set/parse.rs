@@ -14,7 +14,7 @@ use crate::name::stored_name;
 pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<EventSet<'a>> {
     let mut package = Package::read(input, errors);
     if !input.generics.params.is_empty() {
-        errors.at(&input.generics, "an event set has no generic parameters: its events are stored by name");
+        errors.at(&input.generics, "an event set can't be generic: its events are stored by name");
         return None;
     }
     let Data::Enum(data) = &input.data else {
@@ -29,7 +29,7 @@ pub(super) fn parse<'a>(input: &'a DeriveInput, errors: &mut Errors) -> Option<E
         errors.at(
             &input.ident,
             "an event set needs the package its events are stored under: `#[events(package = \"bank.v1\")]`; \
-             stored names outlive every move in the code, so they are never guessed",
+             stored names must survive renames in the code, so they are not derived from the code",
         );
     }
     let attributes = data.variants.iter().flat_map(|variant| &variant.attrs).chain(&input.attrs).cloned();
@@ -103,7 +103,10 @@ fn payload<'a>(variant: &'a Variant, errors: &mut Errors) -> Option<&'a Type> {
     {
         return Some(&field.ty);
     }
-    errors.at(quote!(#name #fields), format_args!("a variant holds one event, a struct of its own: `{name}({name})`"));
+    errors.at(
+        quote!(#name #fields),
+        format_args!("a variant holds one event, which is a separate struct: `{name}({name})`"),
+    );
     None
 }
 
@@ -137,7 +140,7 @@ impl Keys {
                 let names = attribute::strings(meta, wanted, errors)?;
                 keys.aliases.set(meta, Some(names), errors);
             } else {
-                attribute::unknown(meta, "`type`, `version` and `aliases`", errors)?;
+                attribute::unknown(meta, "`type`, `version` or `aliases`", errors)?;
             }
             Ok(())
         });
