@@ -53,7 +53,8 @@ pub(crate) fn find_or_create(path: &Path, create: bool) -> Result<Found, Error> 
     }
 }
 
-fn make(path: &Path) -> Result<Found, Error> {
+/// Makes a file, unless something is there already.
+pub(crate) fn make(path: &Path) -> Result<Found, Error> {
     let mut options = OpenOptions::new();
     options.write(true).create_new(true);
     #[cfg(unix)]
@@ -86,11 +87,29 @@ fn warn_if_others_can_read(_: &Metadata, _: &Path) {}
 
 /// Whether something beside the file may be newer than the file itself: a log, or a journal to be rolled back.
 pub(crate) fn may_be_outdated(path: &Path) -> bool {
-    ["-wal", "-journal"].iter().any(|suffix| {
-        let mut beside = OsString::from(path);
-        beside.push(suffix);
-        PathBuf::from(beside).metadata().is_ok_and(|metadata| metadata.len() > 0)
-    })
+    let is_filled = |suffix| beside(path, suffix).metadata().is_ok_and(|metadata| metadata.len() > 0);
+    ["-wal", "-journal"].into_iter().any(is_filled)
+}
+
+/// The path of a file that SQLite puts beside another.
+pub(crate) fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut beside = OsString::from(path);
+    beside.push(suffix);
+    beside.into()
+}
+
+/// Makes sure that a new file is found after a power cut.
+#[cfg(unix)]
+pub(crate) fn sync_folder(path: &Path) -> Result<(), Error> {
+    let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty()).unwrap_or(Path::new("."));
+    std::fs::File::open(folder)
+        .and_then(|folder| folder.sync_all())
+        .map_err(|error| Error::Io { what: format!("syncing {}", folder.display()), source: error.into() })
+}
+
+#[cfg(not(unix))]
+pub(crate) fn sync_folder(_: &Path) -> Result<(), Error> {
+    Ok(())
 }
 
 /// Whether nobody may write to the file, or to its folder.

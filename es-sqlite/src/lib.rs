@@ -3,7 +3,7 @@
 //! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of concurrent tasks share
 //! transactions and are synced to disk before they are acknowledged; every event has a checksum that is verified on each
 //! read; several processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or in
-//! another one.
+//! another one. [`SqliteStore::backup`] copies a store while it is used, and [`verify`] checks one.
 //!
 //! ```
 //! use es_core::{Commit, EventStore, Expected, HookBuilder, NewEvent, StreamKey};
@@ -55,6 +55,7 @@
 
 #![doc(test(attr(deny(warnings))))]
 
+mod backup;
 mod blocking;
 mod builder;
 mod cache;
@@ -65,10 +66,15 @@ mod connection;
 mod engine;
 mod errors;
 mod event_row;
+#[cfg(feature = "failpoints")]
+pub mod failpoint;
+#[cfg(not(feature = "failpoints"))]
+mod failpoint;
 mod file;
 mod fold;
 mod identity;
 mod log;
+mod long;
 mod migrate;
 mod names;
 mod projection;
@@ -77,11 +83,13 @@ mod scan;
 mod schema;
 mod snapshots;
 mod store;
+mod verify;
 mod writer;
 
 pub use builder::{Durability, SqliteStoreBuilder};
 pub use projection::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
 pub use store::SqliteStore;
+pub use verify::{Finding, Report, verify};
 
 /// Re-exported for hooks and queries: `params!`, `OptionalExtension`, `types`.
 pub use rusqlite;

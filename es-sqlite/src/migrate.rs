@@ -1,6 +1,9 @@
 //! Opening a file: is it ours, do we know its schema, is it new?
 
-use std::sync::{Mutex, PoisonError};
+use std::{
+    io::ErrorKind,
+    sync::{Mutex, PoisonError},
+};
 
 use es_core::Error;
 use rusqlite::{Connection, ErrorCode};
@@ -36,22 +39,61 @@ pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> 
     }
 }
 
+/// Opens a file of ours for reading only. It is left as it is, whatever it holds.
+pub(crate) fn open_to_read(place: &Place, schema: &Schema) -> Result<Connection, Error> {
+    engine::check()?;
+    let missing = || Error::Io { what: format!("opening {}", place.path.display()), source: "there is no file".into() };
+    if place.path.metadata().is_err_and(|error| error.kind() == ErrorKind::NotFound) {
+        return Err(missing());
+    }
+    let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
+    let state = match file::find_or_create(&place.path, false)? {
+        Found::Empty => State::New,
+        Found::Something if file::may_be_outdated(&place.path) => {
+            judge(&connection::open_bare(place, Role::Reader)?, place, schema)?
+        }
+        Found::Something => judge(&connection::open_immutable(place)?, place, schema)?,
+    };
+    if let State::New = state {
+        return Err(not_ours(place, "it is empty".into()));
+    }
+    let connection = match reader(place).map_err(|error| explain_read_only(place, error)) {
+        // Nobody can write there, and nothing is left from when somebody could.
+        Err(Error::ReadOnly { .. }) if !file::may_be_outdated(&place.path) => connection::open_immutable(place)?,
+        connection => connection?,
+    };
+    match inspect(&connection, place, schema)? {
+        State::Ours => Ok(connection),
+        State::New => Err(not_ours(place, "its tables are missing".into())),
+    }
+}
+
+/// A copy made by SQLite's own means has no write-ahead log before it is opened as a store.
+fn reader(place: &Place) -> Result<Connection, Error> {
+    let bare = connection::open_bare(place, Role::Reader)?;
+    let mode = bare.pragma_query_value(None, "journal_mode", |row| row.get::<_, String>(0));
+    if mode.map_err(|error| place.error("reading journal_mode", error))? == "wal" {
+        connection::configure(&bare, place, Role::Reader)?;
+    }
+    Ok(bare)
+}
+
 #[derive(Debug)]
 enum State {
     New,
     Ours,
 }
 
-/// Judges a file before anything may write to it.
+/// Judges a file, its tables included, before anything may write to it.
 fn look(place: &Place, schema: &Schema) -> Result<State, Error> {
     if !file::may_be_outdated(&place.path) {
-        return judge(&connection::open_immutable(place)?, place, schema);
+        return inspect(&connection::open_immutable(place)?, place, schema);
     }
-    let state = connection::open_bare(place, Role::Reader).and_then(|bare| judge(&bare, place, schema));
+    let state = connection::open_bare(place, Role::Reader).and_then(|bare| inspect(&bare, place, schema));
     match state {
         // A journal left by a crash must be rolled back before anything can be read, which takes a writer.
         Err(Error::ReadOnly { .. }) => {
-            judge(&connection::open_bare(place, Role::Writer(Durability::Full))?, place, schema)
+            inspect(&connection::open_bare(place, Role::Writer(Durability::Full))?, place, schema)
         }
         state => state,
     }

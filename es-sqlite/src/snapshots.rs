@@ -59,6 +59,7 @@ pub(crate) fn write(connection: &Connection, stream: i64, head: u64, snapshot: &
     Ok(())
 }
 
-fn sum(stream: i64, fingerprint: u64, version: i64, state: &[u8]) -> i64 {
+/// The checksum over all that a row says.
+pub(crate) fn sum(stream: i64, fingerprint: u64, version: i64, state: &[u8]) -> i64 {
     Checksum::start(3).numbers([stream, fingerprint.cast_signed(), version]).bytes(state).column()
 }

@@ -13,6 +13,7 @@ use super::{
 use crate::{
     claims, commands,
     event_row::{EventRow, encoding_column},
+    failpoint::reached,
 };
 
 /// A commit on its way into the file.
@@ -31,11 +32,16 @@ impl Append {
 impl Work for Append {
     fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
         self.reply.start();
-        self.answer = Some(match append(&self.commit, transaction) {
+        let answer = match append(&self.commit, transaction) {
             Ok(appended) => Ok(appended),
             Err(Stop::Refused(error)) => Err(error),
             Err(Stop::Broken(broken)) => return Err(broken),
-        });
+        };
+        // A read that failed ends the transaction; what failed is what the caller is told.
+        if transaction.connection.is_autocommit() {
+            return Err(Broken::ended("appending", answer.err()));
+        }
+        self.answer = Some(answer);
         Ok(())
     }
 
@@ -73,8 +79,11 @@ fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended
     if let Some(outcome) = answered_before(commit, transaction)? {
         return Ok(Appended::Replayed(Box::new(outcome)));
     }
+    reached("after looking up the command");
     let mut streams = as_expected(commit, transaction)?;
+    reached("after looking up the streams");
     keys_are_free(commit, &streams, transaction)?;
+    reached("after looking up unique keys");
 
     let events = commit.event_count() as u64;
     let end = transaction.ledger.end();
@@ -96,20 +105,24 @@ fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended
                 .create(transaction.connection, &append.stream)
                 .map_err(Broken::by("naming a stream"))?,
         };
+        reached("after naming a stream");
         for event in &append.events {
             known.version += 1;
             insert(event, known, placed, &metadata.of(event), transaction).map_err(Broken::by("appending events"))?;
+            reached("after inserting an event");
             placed.position += 1;
         }
         transaction.ledger.moved(&append.stream, known);
         *stream = Some(known);
     }
     take_keys(commit, &streams, transaction).map_err(Broken::by("recording unique keys"))?;
+    reached("after taking unique keys");
     let position = placed.last;
     let recorded_at = Timestamp::from_micros(recorded_at);
     if let Some(record) = &commit.command {
         let outcome = Outcome { record: record.clone(), position, recorded_at };
         commands::record(transaction.connection, &outcome).map_err(Broken::by("recording a command"))?;
+        reached("after recording the command");
     }
     let versions = streams.iter().map(|stream| stream.map_or(0, |stream| stream.version)).collect();
     Ok(Appended::Committed(Committed { position, versions, recorded_at }))
@@ -231,6 +244,7 @@ fn insert(
         metadata,
         payload: &event.payload,
     };
+    reached("after naming a type");
     row.checksum = row.sum(stream.checksum, &event.event_type);
     row.insert(transaction.connection)
 }

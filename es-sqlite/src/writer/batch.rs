@@ -7,6 +7,7 @@ use tokio::sync::watch;
 use super::{ledger::Ledger, queue::Queued};
 use crate::{
     errors::{self, Place},
+    failpoint::reached,
     projection::Guard,
 };
 
@@ -49,6 +50,15 @@ pub(crate) struct Broken {
 impl Broken {
     pub(crate) fn by(what: &'static str) -> impl Fn(rusqlite::Error) -> Self {
         move |error| Self { what, error, answer: None }
+    }
+
+    /// The transaction is no longer there: a full disk, a read that failed or ON CONFLICT ROLLBACK ended it.
+    pub(crate) fn ended(what: &'static str, answer: Option<Error>) -> Self {
+        let error = rusqlite::Error::SqliteFailure(
+            rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
+            Some("a statement ended the writer's transaction".into()),
+        );
+        Self { what, error, answer: answer.map(Box::new) }
     }
 }
 
@@ -106,20 +116,19 @@ pub(super) fn run(mut batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> 
 }
 
 fn begin(transaction: &mut Transaction<'_>) -> rusqlite::Result<()> {
+    reached("before BEGIN");
     transaction.connection.prepare_cached(BEGIN)?.execute(())?;
-    transaction.ledger.begin(transaction.connection)
+    reached("after BEGIN");
+    transaction.ledger.begin(transaction.connection)?;
+    reached("after reading the end");
+    Ok(())
 }
 
 fn apply_all(batch: &mut [Queued], transaction: &mut Transaction<'_>) -> Result<(), (usize, Broken)> {
     for (at, queued) in batch.iter_mut().enumerate() {
         queued.work.apply(transaction).map_err(|broken| (at, broken))?;
-        // A full disk or ON CONFLICT ROLLBACK ends the transaction under the statement.
         if transaction.connection.is_autocommit() {
-            let error = rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
-                Some("a statement ended the writer's transaction".into()),
-            );
-            return Err((at, Broken { what: "writing", error, answer: None }));
+            return Err((at, Broken::ended("writing", None)));
         }
     }
     Ok(())
@@ -127,9 +136,12 @@ fn apply_all(batch: &mut [Queued], transaction: &mut Transaction<'_>) -> Result<
 
 fn commit(batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> Batch {
     let Transaction { connection, place, .. } = *transaction;
+    reached("before COMMIT");
     match connection.prepare_cached(COMMIT).and_then(|mut commit| commit.execute(())) {
         Ok(_) => {
+            reached("after COMMIT");
             tell(transaction.head, transaction.ledger.publish());
+            reached("before the answer");
             for queued in batch {
                 queued.work.answer();
             }

@@ -43,11 +43,7 @@ where
         control("SAVEPOINT es_task -- es")?;
         let answer = (self.run)(connection, transaction.guard);
         if connection.is_autocommit() {
-            let error = rusqlite::Error::SqliteFailure(
-                rusqlite::ffi::Error::new(rusqlite::ffi::SQLITE_ABORT_ROLLBACK),
-                Some("a statement of a projection ended the writer's transaction".into()),
-            );
-            return Err(Broken { what: "running a projection", error, answer: answer.err().map(Box::new) });
+            return Err(Broken::ended("running a projection", answer.err()));
         }
         if answer.is_err() {
             control("ROLLBACK TO es_task -- es")?;
