@@ -1,19 +1,23 @@
 //! A bounded map.
 
-use std::{borrow::Borrow, collections::HashMap, hash::Hash};
+use std::{
+    borrow::Borrow,
+    collections::HashMap,
+    hash::{BuildHasher, Hash, RandomState},
+};
 
 /// A map that forgets what was not asked for lately: when the young half is full it becomes the old half, and what is
 /// still in the old half is dropped. Cheaper than a list of uses, and never larger than twice its half.
 #[derive(Debug)]
-pub(crate) struct Cache<K, V> {
-    young: HashMap<K, V>,
-    old: HashMap<K, V>,
+pub(crate) struct Cache<K, V, S = RandomState> {
+    young: HashMap<K, V, S>,
+    old: HashMap<K, V, S>,
     half: usize,
 }
 
-impl<K: Eq + Hash, V: Clone> Cache<K, V> {
+impl<K: Eq + Hash, V: Clone, S: BuildHasher + Default> Cache<K, V, S> {
     pub(crate) fn new(half: usize) -> Self {
-        Self { young: HashMap::new(), old: HashMap::new(), half }
+        Self { young: HashMap::default(), old: HashMap::default(), half }
     }
 
     pub(crate) fn get<Q: Eq + Hash + ?Sized>(&mut self, key: &Q) -> Option<V>
@@ -48,7 +52,7 @@ mod tests {
 
     #[test]
     fn what_is_used_stays_and_what_is_not_goes() {
-        let mut cache = Cache::new(10);
+        let mut cache = Cache::<_, _>::new(10);
         cache.insert(0, "kept");
         for key in 1..100 {
             cache.insert(key, "passing");
@@ -60,7 +64,7 @@ mod tests {
 
     #[test]
     fn the_newest_value_counts_wherever_the_key_was() {
-        let mut cache = Cache::new(2);
+        let mut cache = Cache::<_, _>::new(2);
         for value in 0..5 {
             cache.insert("key", value);
             cache.insert("other", value);

@@ -39,6 +39,12 @@ impl Readers {
         Self { place, idle: Mutex::default(), free: Semaphore::new(count as usize), count }
     }
 
+    /// Looks something up on a free connection. So short a read that telling the runtime of it would cost more.
+    pub(crate) async fn look_up<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T, Error>) -> Result<T, Error> {
+        let _turn = self.free.acquire().await.map_err(|_| Error::ShuttingDown)?;
+        read(&mut *self.lend()?)
+    }
+
     /// Reads on a free connection, on the caller's own thread.
     pub(crate) async fn read<T>(&self, read: impl FnOnce(&mut Reader) -> Result<T, Error>) -> Result<T, Error> {
         let _turn = self.free.acquire().await.map_err(|_| Error::ShuttingDown)?;

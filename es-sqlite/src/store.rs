@@ -18,7 +18,7 @@ use crate::{
     claims, commands,
     errors::Place,
     fold, log, names,
-    reader::Readers,
+    reader::{Reader, Readers},
     snapshots,
     writer::{Append, Offer, Queue},
 };
@@ -106,11 +106,15 @@ impl EventStore for SqliteStore {
     }
 
     fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.0.readers.read(move |reader| fold::fold(reader, stream, after, visit)))
+        Box::pin(async move {
+            let fold = move |reader: &mut Reader| fold::fold(reader, stream, after, visit);
+            // What comes after a snapshot or a state in memory is short; a stream from its beginning may not be.
+            if after > 0 { self.0.readers.look_up(fold).await } else { self.0.readers.read(fold).await }
+        })
     }
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(self.0.readers.read(|reader| fold::version(reader, stream)))
+        Box::pin(self.0.readers.look_up(|reader| fold::version(reader, stream)))
     }
 
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
@@ -118,7 +122,7 @@ impl EventStore for SqliteStore {
     }
 
     fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        Box::pin(self.0.readers.read(|reader| {
+        Box::pin(self.0.readers.look_up(|reader| {
             log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
         }))
     }
@@ -135,12 +139,12 @@ impl EventStore for SqliteStore {
         command: &'a CommandId,
     ) -> BoxFuture<'a, Result<Option<Outcome>>> {
         Box::pin(
-            self.0.readers.read(move |reader| commands::outcome(&reader.connection, &reader.place, tenant, command)),
+            self.0.readers.look_up(move |reader| commands::outcome(&reader.connection, &reader.place, tenant, command)),
         )
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {
-        Box::pin(self.0.readers.read(move |reader| {
+        Box::pin(self.0.readers.look_up(move |reader| {
             let Some(id) = reader.names.id(&reader.connection, &reader.place, stream)? else { return Ok(None) };
             let found = snapshots::read(&reader.connection, id, fingerprint)
                 .map_err(|error| reader.place.error("reading a snapshot", error))?;
@@ -158,7 +162,7 @@ impl EventStore for SqliteStore {
         constraint: &'a str,
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<StreamKey>>> {
-        Box::pin(self.0.readers.read(move |reader| {
+        Box::pin(self.0.readers.look_up(move |reader| {
             let holder = claims::holder(&reader.connection, tenant, constraint, key)
                 .map_err(|error| reader.place.error("looking up a unique key", error))?;
             holder.map(|id| names::stream_key(&reader.connection, &reader.place, id)).transpose()

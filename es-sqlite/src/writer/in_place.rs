@@ -23,12 +23,31 @@ pub(super) struct Shared {
     waiting: AtomicUsize,
     crowd: AtomicU32,
     looking_around: AtomicBool,
+    /// Work that nobody waits for. It goes along with the next transaction, so that it costs no sync of its own.
+    along: Mutex<Vec<Queued>>,
 }
+
+/// Pieces of work that may wait to go along; more are not taken.
+const ALONG: usize = 256;
 
 impl Shared {
     /// The writer, as soon as nobody else has it.
     pub(super) fn lock(&self) -> MutexGuard<'_, Option<Writer>> {
         self.writer.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Takes work that nobody waits for, if there is room. Says whether it is the first.
+    pub(super) fn take_along(&self, queued: Queued) -> bool {
+        let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
+        if along.len() < ALONG {
+            along.push(queued);
+        }
+        along.len() == 1
+    }
+
+    /// The work that goes along with the next transaction.
+    pub(super) fn along(&self) -> Vec<Queued> {
+        std::mem::take(&mut *self.along.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Notes that work is about to be queued.
@@ -71,7 +90,11 @@ impl Shared {
             }
         };
         match &mut *guard {
-            Some(writer) => blocking::here(|| writer.commit(vec![queued])),
+            Some(writer) => {
+                let mut batch = vec![queued];
+                batch.append(&mut self.along());
+                blocking::here(|| writer.commit(batch));
+            }
             None => return Err(queued),
         }
         Ok(())

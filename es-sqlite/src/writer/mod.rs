@@ -49,6 +49,8 @@ const BATCH: usize = 1_024;
 const BATCH_BYTES: usize = 8 << 20;
 /// How often other processes' writes are looked for while someone watches the head.
 const POLL: Duration = Duration::from_millis(15);
+/// How long something offered waits for a transaction to go along with.
+const OFFERED: Duration = Duration::from_millis(20);
 
 /// What the writer needs to know.
 pub(crate) struct Setup {
@@ -83,7 +85,8 @@ pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error>
 /// The writer's thread: does what is queued, and looks around when nothing is.
 fn serve(shared: &Shared, receiver: &Receiver<Message>) {
     let close = || {
-        if let Some(writer) = shared.lock().take() {
+        if let Some(mut writer) = shared.lock().take() {
+            writer.look_around(shared.along());
             writer.close();
         }
     };
@@ -93,8 +96,9 @@ fn serve(shared: &Shared, receiver: &Receiver<Message>) {
             Ok(Message::Work(first)) => {
                 let mut writer = shared.lock();
                 // Only now, so that everything queued while the writer was taken is in it.
-                let (batch, shutdown) = gather(first, receiver);
+                let (mut batch, shutdown) = gather(first, receiver);
                 shared.gathered(batch.len());
+                batch.append(&mut shared.along());
                 if let Some(writer) = &mut *writer {
                     writer.commit(batch);
                     patience = writer.patience();
@@ -102,9 +106,13 @@ fn serve(shared: &Shared, receiver: &Receiver<Message>) {
                 shutdown
             }
             Ok(Message::Shutdown(done)) => Some(done),
+            Ok(Message::Offered) => {
+                patience = patience.min(OFFERED);
+                None
+            }
             Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
                 shared.look_around(|writer| {
-                    writer.look_around();
+                    writer.look_around(shared.along());
                     patience = writer.patience();
                 });
                 None
@@ -217,7 +225,10 @@ impl Writer {
     }
 
     /// Nobody wants anything: did another process write, is there something to tidy up?
-    fn look_around(&mut self) {
+    fn look_around(&mut self, along: Vec<Queued>) {
+        if !along.is_empty() {
+            self.commit(along);
+        }
         if self.connection.is_none() && self.reopen().is_err() {
             return;
         }
@@ -262,7 +273,7 @@ fn gather(first: Queued, receiver: &Receiver<Message>) -> (Vec<Queued>, Option<o
                 bytes += next.bytes;
                 batch.push(next);
             }
-            Ok(Message::Wake) => {}
+            Ok(Message::Wake | Message::Offered) => {}
             Ok(Message::Shutdown(done)) => return (batch, Some(done)),
             Err(_) => break,
         }

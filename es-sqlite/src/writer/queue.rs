@@ -53,6 +53,8 @@ fn refuse_while_writing() -> Result<(), Error> {
 pub(super) enum Message {
     /// Something to do in the next transaction.
     Work(Queued),
+    /// Something was offered to go along with the next transaction.
+    Offered,
     /// Someone wants to hear of other processes' writes.
     Wake,
     /// Finish what is queued, close the file, answer.
@@ -107,11 +109,14 @@ impl Queue {
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
-    /// Hands over work that nobody waits for, if there is room.
+    /// Hands over work that nobody waits for, if there is room. It is done with the next transaction, or a moment later
+    /// when there is none.
     pub(crate) fn offer(&self, bytes: usize, work: impl FnOnce() -> Box<dyn Work>) {
         let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(pieces) {
-            self.send(Message::Work(Queued { work: work(), bytes, _room: Some(room) }));
+        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(pieces)
+            && self.shared.take_along(Queued { work: work(), bytes, _room: Some(room) })
+        {
+            self.send(Message::Offered);
         }
     }
 
@@ -163,6 +168,12 @@ impl<T> Reply<T> {
     fn new(command: Option<CommandId>) -> (Self, oneshot::Receiver<Result<T, Error>>) {
         let (sender, receiver) = oneshot::channel();
         (Self { sender: Some(sender), command, started: false }, receiver)
+    }
+
+    /// A reply that nobody waits for.
+    #[cfg(test)]
+    pub(super) fn nobody() -> Self {
+        Self::new(None).0
     }
 
     /// From here on a lost answer means that the outcome is not known.

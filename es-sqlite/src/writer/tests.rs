@@ -192,3 +192,28 @@ fn a_writer_that_can_not_begin_says_busy_and_goes_on_when_it_can() {
     other.execute_batch("ROLLBACK").unwrap();
     bench.append("a", 10).unwrap();
 }
+
+#[test]
+fn a_lone_caller_stays_in_place_also_when_snapshots_are_offered() {
+    let bench = Bench::new();
+    let writer = || std::thread::current().name() == Some("es-sqlite writer");
+    let mut on_the_thread = 0;
+    for n in 0..200 {
+        let (told, seen) = mpsc::channel();
+        let append = |reply| {
+            let note = move |_: &mut Transaction<'_>| {
+                told.send(writer()).unwrap();
+                Ok(())
+            };
+            Box::new(Rogue(note, Some(reply))) as Box<dyn Work>
+        };
+        wait(bench.queue.submit(10, None, append)).unwrap();
+        on_the_thread += u32::from(seen.recv().unwrap());
+        if n % 10 == 0 {
+            let note = |_: &mut Transaction<'_>| Ok(());
+            bench.queue.offer(10, || Box::new(Rogue(note, Some(Reply::nobody()))));
+        }
+    }
+    // The thread looks around now and then; a caller that meets it just then is queued.
+    assert!(on_the_thread < 20, "{on_the_thread} of 200");
+}
