@@ -143,7 +143,7 @@ impl<A: Aggregate> Repository<A> {
     }
 
     /// Loads an aggregate, lets `decide` emit events on it, and stores them. On a conflict it loads and decides again,
-    /// up to 5 times.
+    /// up to 8 times.
     ///
     /// # Errors
     /// [`Rejected`](crate::Error::Rejected) with what `decide` refused, [`HandlerPanicked`](crate::Error::HandlerPanicked),

