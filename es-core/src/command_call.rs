@@ -74,20 +74,6 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         })
     }
 
-    /// The answer this command was given before, under the same id.
-    ///
-    /// # Errors
-    /// [`Rejected`](Error::Rejected) when that answer was a refusal, [`CommandIdReused`](Error::CommandIdReused) when
-    /// it was another command, or what the storage reports.
-    pub async fn recorded(&self) -> Result<Option<Response>> {
-        let Some(id) = &self.command_id else { return Ok(None) };
-        match self.repository.store().outcome(self.metadata.tenant.as_ref(), id).await? {
-            Some(outcome) if outcome.record.payload_hash == self.hash => self.replay(outcome).map(Some),
-            Some(_) => Err(Error::CommandIdReused { command_id: id.clone() }),
-            None => Ok(None),
-        }
-    }
-
     /// Gets the aggregate for a decision, when no other command of this program works on it.
     ///
     /// # Errors
@@ -120,17 +106,39 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         context: CommandContext,
         decided: Result<Result<R, AppError>>,
     ) -> Result<Option<Response>> {
-        let answered = match receive::name_panic(decided, self.method)? {
-            Ok(response) => self.store(root, context, response.encode_to_vec()).await,
-            Err(refusal) => match refusal.origin() {
+        let answered = match receive::name_panic(decided, self.method) {
+            Ok(Ok(response)) => self.store(root, context, response.encode_to_vec()).await,
+            Ok(Err(refusal)) => match refusal.origin() {
                 // A conflict may pass through a handler that works on repositories of its own.
                 Some(_) => Err(refusal.into_error()),
                 None => self.refuse(refusal, root).await,
             },
+            Err(panicked) => Err(panicked),
         };
         match answered {
             Ok(response) => Ok(Some(response)),
-            Err(error) => self.decision.again_after(error).await.map(|()| None),
+            Err(error) => match self.decision.again_after(error).await {
+                Ok(()) => Ok(None),
+                Err(error) => self.recorded_or(error).await.map(Some),
+            },
+        }
+    }
+
+    /// The answer this command was given before, under the same id; this error, when there is none.
+    ///
+    /// A command that was answered before is found when what it decides now is to be stored, so that the many that
+    /// were not need no look-up of their own. Whatever ends one without storing anything ends here.
+    ///
+    /// # Errors
+    /// The error, or [`Rejected`](Error::Rejected) when the recorded answer was a refusal, or
+    /// [`CommandIdReused`](Error::CommandIdReused) when it was another command's.
+    pub async fn recorded_or(&self, error: Error) -> Result<Response> {
+        let stored = matches!(&error, Error::Rejected(refusal) if refusal.is_recorded());
+        let Some(id) = self.command_id.as_ref().filter(|_| !stored) else { return Err(error) };
+        match self.repository.store().outcome(self.metadata.tenant.as_ref(), id).await {
+            Ok(Some(outcome)) if outcome.record.payload_hash == self.hash => self.replay(outcome),
+            Ok(Some(_)) => Err(Error::CommandIdReused { command_id: id.clone() }),
+            Ok(None) | Err(_) => Err(error),
         }
     }
 

@@ -12,8 +12,8 @@ use std::{
 
 use bank::{AccountRepository, Accounts, Changed, answer, command, open};
 use es_core::{
-    AppError, Error, EventStore, Filter, Limits, LocalBus, MemoryStore, Metadata, Request, Retry, Status, SystemClock,
-    Tenant, Transport, ensure,
+    AppError, Commit, Error, EventStore, Expected, Filter, Limits, LocalBus, MemoryStore, Metadata, NewEvent, Request,
+    Retry, Status, SystemClock, Tenant, Transport, ensure,
 };
 use futures_util::future::join_all;
 use prost::Message;
@@ -61,6 +61,36 @@ async fn a_refusal_is_recorded_too_even_when_it_would_be_accepted_now() {
     assert_eq!(again, first);
     assert_eq!((again.code(), again.status()), ("TOO_LOW", Status::FailedPrecondition));
     client.decide(command("a", -5)).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_repeated_command_gets_its_recorded_answer_whatever_its_handler_does_now() {
+    let now = Arc::new(AtomicU32::new(0));
+    let state = Arc::clone(&now);
+    let accounts = Accounts::deciding(move |account, command, _| {
+        let now = state.load(Ordering::SeqCst);
+        Box::pin(async move {
+            ensure!(now != 1, AppError::unavailable("LATER", "not recorded"));
+            ensure!(now != 2, AppError::failed_precondition("NO", "recorded, if it were the first answer"));
+            assert!(now != 3, "a handler that panics, on purpose");
+            account.emit(Changed { cents: command.cents });
+            Ok(answer(account))
+        })
+    });
+    let (client, store) = accounts.client();
+    let first = client.decide(command("a", 5)).command_id("c-1").await.unwrap();
+    for state in 1..=3 {
+        now.store(state, Ordering::SeqCst);
+        let again = client.decide(command("a", 5)).command_id("c-1").await.unwrap();
+        assert_eq!((&*again, again.receipt().replayed), (&*first, true), "in state {state}");
+        let reused = client.decide(command("a", 6)).command_id("c-1").await.unwrap_err();
+        assert!(matches!(reused, Error::CommandIdReused { .. }), "in state {state}: {reused}");
+    }
+    let stream = first.receipt().stream.clone();
+    store.append(Commit::append(stream, Expected::Any, vec![NewEvent::raw("x.Unknown", "")])).await.unwrap();
+    let unreadable = Accounts::changing().client_on(store.clone());
+    assert_eq!(*unreadable.decide(command("a", 5)).command_id("c-1").await.unwrap(), *first);
+    unreadable.decide(command("a", 5)).command_id("c-2").await.unwrap_err();
 }
 
 #[tokio::test]

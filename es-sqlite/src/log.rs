@@ -28,7 +28,7 @@ pub(crate) fn read(reader: &mut Reader, after: u64, limit: usize, filter: &Filte
     let (Ok(from), 1..) = (i64::try_from(after), limit) else {
         return Ok(Page { events: Vec::new(), scanned_to: after });
     };
-    let mut scan = Scan::new(connection, place, names, filter);
+    let mut scan = Scan::new(connection, place, names, filter, limit.min(SCANNED));
     let at = |error| place.error("reading the log", error);
     let mut statement = connection.prepare_cached(EVENTS).map_err(at)?;
     let mut rows = statement.query([from]).map_err(at)?;

@@ -21,19 +21,21 @@ pub(crate) struct Scan<'r> {
     filter: &'r Filter,
     types: FxHashMap<i64, (Arc<str>, bool)>,
     streams: FxHashMap<i64, (Arc<Stream>, bool)>,
-    admitted: Vec<Admitted>,
+    events: Vec<RecordedEvent>,
+    /// Where the metadata and then the payload of each event end in the buffer.
+    ends: Vec<(usize, usize)>,
     buffer: Vec<u8>,
 }
 
-/// An event whose bytes are in the buffer: first the metadata, then the payload, up to here.
-struct Admitted {
-    meta: EventMeta,
-    metadata_end: usize,
-    payload_end: usize,
-}
-
 impl<'r> Scan<'r> {
-    pub(crate) fn new(connection: &'r Connection, place: &'r Place, names: &'r mut Names, filter: &'r Filter) -> Self {
+    /// A page of about `expected` events.
+    pub(crate) fn new(
+        connection: &'r Connection,
+        place: &'r Place,
+        names: &'r mut Names,
+        filter: &'r Filter,
+        expected: usize,
+    ) -> Self {
         Self {
             connection,
             place,
@@ -41,19 +43,20 @@ impl<'r> Scan<'r> {
             filter,
             types: FxHashMap::default(),
             streams: FxHashMap::default(),
-            admitted: Vec::new(),
+            events: Vec::with_capacity(expected),
+            ends: Vec::with_capacity(expected),
             buffer: Vec::new(),
         }
     }
 
     /// How many events the filter wanted so far.
     pub(crate) fn admitted(&self) -> usize {
-        self.admitted.len()
+        self.events.len()
     }
 
     /// Takes an event, if the filter wants it. All are verified: a damaged type must not make an event invisible.
     pub(crate) fn admit(&mut self, event: &EventRow<'_>) -> Result<(), Error> {
-        let Self { connection, place, names, filter, types, streams, admitted, buffer } = self;
+        let Self { connection, place, names, filter, types, streams, events, ends, buffer } = self;
         let listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|wanted| wanted == name);
         let (name, type_wanted) = match types.get(&event.event_type) {
             Some(known) => known,
@@ -85,19 +88,21 @@ impl<'r> Scan<'r> {
         buffer.extend_from_slice(event.metadata);
         let metadata_end = buffer.len();
         buffer.extend_from_slice(event.payload);
-        admitted.push(Admitted { meta, metadata_end, payload_end: buffer.len() });
+        ends.push((metadata_end, buffer.len()));
+        events.push(RecordedEvent { meta, payload: Bytes::new() });
         Ok(())
     }
 
     /// The page of the first `count` events.
-    pub(crate) fn page(self, count: usize, scanned_to: u64) -> Page {
+    pub(crate) fn page(mut self, count: usize, scanned_to: u64) -> Page {
+        self.events.truncate(count);
         let buffer = Bytes::from(self.buffer);
         let mut start = 0;
-        let recorded = |Admitted { mut meta, metadata_end, payload_end }: Admitted| {
-            meta.stored_origin = buffer.slice(start..metadata_end);
+        for (event, (metadata_end, payload_end)) in self.events.iter_mut().zip(self.ends) {
+            event.meta.stored_origin = buffer.slice(start..metadata_end);
+            event.payload = buffer.slice(metadata_end..payload_end);
             start = payload_end;
-            RecordedEvent { meta, payload: buffer.slice(metadata_end..payload_end) }
-        };
-        Page { events: self.admitted.into_iter().take(count).map(recorded).collect(), scanned_to }
+        }
+        Page { events: self.events, scanned_to }
     }
 }

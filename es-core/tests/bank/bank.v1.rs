@@ -306,11 +306,11 @@ impl<
                         &ACCOUNT_SERVICE_METHODS[0],
                         ::es_core::codegen::Target::Mint,
                     )?;
-                    if let Some(recorded) = call.recorded().await? {
-                        return Ok(recorded);
-                    }
                     loop {
-                        let (mut root, context) = call.begin().await?;
+                        let (mut root, context) = match call.begin().await {
+                            Ok(begun) => begun,
+                            Err(error) => return call.recorded_or(error).await,
+                        };
                         let decided = ::es_core::codegen::guard(
                                 self.service.open(&mut root, call.command(), &context),
                             )
@@ -332,11 +332,11 @@ impl<
                             &command.account_id
                         }),
                     )?;
-                    if let Some(recorded) = call.recorded().await? {
-                        return Ok(recorded);
-                    }
                     loop {
-                        let (mut root, context) = call.begin().await?;
+                        let (mut root, context) = match call.begin().await {
+                            Ok(begun) => begun,
+                            Err(error) => return call.recorded_or(error).await,
+                        };
                         let decided = ::es_core::codegen::guard(
                                 self.service.register(&mut root, call.command(), &context),
                             )
@@ -358,11 +358,11 @@ impl<
                             &command.account_id
                         }),
                     )?;
-                    if let Some(recorded) = call.recorded().await? {
-                        return Ok(recorded);
-                    }
                     loop {
-                        let (mut root, context) = call.begin().await?;
+                        let (mut root, context) = match call.begin().await {
+                            Ok(begun) => begun,
+                            Err(error) => return call.recorded_or(error).await,
+                        };
                         let decided = ::es_core::codegen::guard(
                                 self.service.decide(&mut root, call.command(), &context),
                             )

@@ -1,6 +1,6 @@
 //! Appending one commit inside the writer's transaction: first all that can be refused, then all that is written.
 
-use std::collections::HashSet;
+use std::{borrow::Cow, collections::HashSet};
 
 use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, Timestamp};
 use prost::Message;
@@ -19,20 +19,25 @@ use crate::{
 /// A commit on its way into the file.
 pub(crate) struct Append {
     commit: Commit,
+    /// The stored form of the metadata, of all events that change no unique keys. Encoded by the caller: the writer's
+    /// time is everybody's.
+    metadata: Vec<u8>,
     reply: Reply<Appended>,
     answer: Option<Result<Appended, Error>>,
 }
 
 impl Append {
     pub(crate) fn new(commit: Commit, reply: Reply<Appended>) -> Self {
-        Self { commit, reply, answer: None }
+        let command = commit.command.as_ref().map(|command| &command.id);
+        let metadata = commit.metadata.to_wire(command, &[]).encode_to_vec();
+        Self { commit, metadata, reply, answer: None }
     }
 }
 
 impl Work for Append {
     fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
         self.reply.start();
-        let answer = match append(&self.commit, transaction) {
+        let answer = match append(&self.commit, &self.metadata, transaction) {
             Ok(appended) => Ok(appended),
             Err(Stop::Refused(error)) => Err(error),
             Err(Stop::Broken(broken)) => return Err(broken),
@@ -75,7 +80,7 @@ impl From<Broken> for Stop {
     }
 }
 
-fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended, Stop> {
+fn append(commit: &Commit, metadata: &[u8], transaction: &mut Transaction<'_>) -> Result<Appended, Stop> {
     if let Some(outcome) = answered_before(commit, transaction)? {
         return Ok(Appended::Replayed(Box::new(outcome)));
     }
@@ -93,7 +98,6 @@ fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended
         (end.position, end.recorded_at) = (before + events, recorded_at);
     }
     let mut placed = Placed { position: before + 1, first: before + 1, last: before + events, recorded_at };
-    let metadata = MetadataBytes::new(commit);
     for (append, stream) in commit.streams.iter().zip(&mut streams) {
         if append.events.is_empty() {
             continue;
@@ -108,7 +112,8 @@ fn append(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Appended
         reached("after naming a stream");
         for event in &append.events {
             known.version += 1;
-            insert(event, known, placed, &metadata.of(event), transaction).map_err(Broken::by("appending events"))?;
+            insert(event, known, placed, &metadata_of(event, commit, metadata), transaction)
+                .map_err(Broken::by("appending events"))?;
             reached("after inserting an event");
             placed.position += 1;
         }
@@ -202,25 +207,13 @@ struct Placed {
     recorded_at: i64,
 }
 
-/// The stored form of a commit's metadata: one for all events that change no unique keys.
-struct MetadataBytes<'c> {
-    commit: &'c Commit,
-    plain: Vec<u8>,
-}
-
-impl<'c> MetadataBytes<'c> {
-    fn new(commit: &'c Commit) -> Self {
-        let command = commit.command.as_ref().map(|command| &command.id);
-        Self { commit, plain: commit.metadata.to_wire(command, &[]).encode_to_vec() }
+/// The stored form of an event's metadata.
+fn metadata_of<'m>(event: &NewEvent, commit: &Commit, plain: &'m [u8]) -> Cow<'m, [u8]> {
+    if event.claims.is_empty() {
+        return plain.into();
     }
-
-    fn of(&self, event: &NewEvent) -> std::borrow::Cow<'_, [u8]> {
-        if event.claims.is_empty() {
-            return (&self.plain).into();
-        }
-        let command = self.commit.command.as_ref().map(|command| &command.id);
-        self.commit.metadata.to_wire(command, &event.claims).encode_to_vec().into()
-    }
+    let command = commit.command.as_ref().map(|command| &command.id);
+    commit.metadata.to_wire(command, &event.claims).encode_to_vec().into()
 }
 
 fn insert(

@@ -4,7 +4,10 @@ use es_core::{CommandId, Error};
 use rusqlite::Connection;
 use tokio::sync::watch;
 
-use super::{ledger::Ledger, queue::Queued};
+use super::{
+    ledger::Ledger,
+    queue::{Queued, answer_all},
+};
 use crate::{
     errors::{self, Place},
     failpoint::reached,
@@ -144,9 +147,7 @@ fn commit(batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> Batch {
             reached("after COMMIT");
             tell(transaction.head, transaction.ledger.publish());
             reached("before the answer");
-            for queued in batch {
-                queued.work.answer();
-            }
+            answer_all(batch);
             Batch::Committed
         }
         Err(error) => {

@@ -3,6 +3,7 @@
 use std::collections::HashMap;
 
 use es_core::StreamKey;
+use foldhash::fast::RandomState;
 use rusqlite::{Connection, OptionalExtension};
 
 use crate::{cache::Cache, checksum::Checksum, fold, names};
@@ -33,10 +34,10 @@ pub(super) struct End {
 #[derive(Debug)]
 pub(super) struct Ledger {
     end: End,
-    streams: Cache<StreamKey, Stream>,
+    streams: Cache<StreamKey, Stream, RandomState>,
     types: HashMap<String, i64>,
     staged_end: End,
-    staged_streams: HashMap<StreamKey, Stream>,
+    staged_streams: HashMap<StreamKey, Stream, RandomState>,
     staged_types: HashMap<String, i64>,
 }
 
@@ -47,7 +48,7 @@ impl Ledger {
             streams: Cache::new(STREAMS),
             types: HashMap::new(),
             staged_end: End::default(),
-            staged_streams: HashMap::new(),
+            staged_streams: HashMap::default(),
             staged_types: HashMap::new(),
         }
     }

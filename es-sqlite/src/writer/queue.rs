@@ -65,7 +65,20 @@ pub(super) enum Message {
 pub(super) struct Queued {
     pub(super) work: Box<dyn Work>,
     pub(super) bytes: usize,
-    _room: Option<OwnedSemaphorePermit>,
+    room: Option<OwnedSemaphorePermit>,
+}
+
+/// Answers all of a batch. Their room is given back in one piece, which takes the semaphore's lock once.
+pub(super) fn answer_all(batch: Vec<Queued>) {
+    let mut rooms: Option<OwnedSemaphorePermit> = None;
+    for Queued { work, room, .. } in batch {
+        work.answer();
+        match (&mut rooms, room) {
+            (Some(rooms), Some(room)) => rooms.merge(room),
+            (none, Some(room)) => *none = Some(room),
+            (_, None) => {}
+        }
+    }
 }
 
 /// The sending end. When it is dropped, the writer finishes what is queued and ends.
@@ -95,7 +108,7 @@ impl Queue {
         let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
         let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.map_err(|_| Error::ShuttingDown)?;
         let (reply, answer) = Reply::new(command);
-        if let Err(queued) = self.shared.commit(Queued { work: work(reply), bytes, _room: Some(room) }) {
+        if let Err(queued) = self.shared.commit(Queued { work: work(reply), bytes, room: Some(room) }) {
             self.send(Message::Work(queued));
         }
         answer.await.unwrap_or(Err(Error::ShuttingDown))
@@ -105,7 +118,7 @@ impl Queue {
     pub(crate) async fn submit_now<T>(&self, work: impl FnOnce(Reply<T>) -> Box<dyn Work>) -> Result<T, Error> {
         refuse_while_writing()?;
         let (reply, answer) = Reply::new(None);
-        self.send(Message::Work(Queued { work: work(reply), bytes: 0, _room: None }));
+        self.send(Message::Work(Queued { work: work(reply), bytes: 0, room: None }));
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
@@ -114,7 +127,7 @@ impl Queue {
     pub(crate) fn offer(&self, bytes: usize, work: impl FnOnce() -> Box<dyn Work>) {
         let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
         if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(pieces)
-            && self.shared.take_along(Queued { work: work(), bytes, _room: Some(room) })
+            && self.shared.take_along(Queued { work: work(), bytes, room: Some(room) })
         {
             self.send(Message::Offered);
         }

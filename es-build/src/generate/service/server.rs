@@ -122,11 +122,11 @@ fn arm(service: &Service<'_>, method: &Method<'_>, index: usize) -> TokenStream 
     quote! {
         #rpc => {
             let mut call = ::es_core::codegen::CommandCall #of_unit::receive(&self.repository, request, &#table[#index], #target)?;
-            if let Some(recorded) = call.recorded().await? {
-                return Ok(recorded);
-            }
             loop {
-                let (mut root, context) = call.begin().await?;
+                let (mut root, context) = match call.begin().await {
+                    Ok(begun) => begun,
+                    Err(error) => return call.recorded_or(error).await,
+                };
                 let decided = ::es_core::codegen::guard(self.service.#name(&mut root, #command, &context)).await;
                 if let Some(response) = call.commit(root, context, decided).await? {
                     return Ok(response);
