@@ -76,7 +76,7 @@ mod tests {
     fn an_event_has_the_size_that_is_promised() {
         assert_eq!(deposited(&account_id(7), 7).encoded_len(), 97);
         assert_eq!(stored_metadata(7, 7, None).len(), 80);
-        assert_eq!(stored_metadata(7, 7, None), metadata(7, 7).to_wire(None, &[]).encode_to_vec());
+        assert_eq!(stored_metadata(7, 7, None), metadata(7, 7).to_stored(None, &[]));
     }
 
     #[test]

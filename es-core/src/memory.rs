@@ -6,7 +6,6 @@ use std::{
     sync::{Arc, Mutex, MutexGuard, PoisonError},
 };
 
-use prost::Message;
 use tokio::sync::watch;
 
 use crate::{
@@ -177,7 +176,7 @@ impl State {
                 meta.schema_version = event.schema_version;
                 meta.encoding = event.encoding;
                 meta.recorded_at = recorded_at;
-                meta.stored_origin = commit.metadata.to_wire(command, &event.claims).encode_to_vec().into();
+                meta.stored_origin = commit.metadata.to_stored(command, &event.claims).into();
                 self.log.push(RecordedEvent { meta, payload: event.payload.clone().into() });
             }
         }

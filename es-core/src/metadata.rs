@@ -2,7 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use crate::{CommandId, Tenant, wire};
+use prost::encoding::{WireType, btree_map, encode_key, encode_varint, message, string};
+
+use crate::{ClaimChange, CommandId, Tenant, wire};
 
 /// What a caller says about a call; it is stored with the events the call causes.
 ///
@@ -86,27 +88,48 @@ impl Metadata {
     /// Bytes of the stored form, command id and claims left out; what
     /// [`Limits::metadata_bytes`](crate::Limits) limits.
     pub fn encoded_len(&self) -> usize {
-        use prost::encoding::{btree_map, string};
-        let ids = [(2, &self.correlation_id), (3, &self.causation_id), (4, &self.principal_id), (5, &self.traceparent)];
         let length = |(tag, id): (u32, &Option<String>)| {
             id.as_ref().filter(|id| !id.is_empty()).map_or(0, |id| string::encoded_len(tag, id))
         };
-        ids.into_iter().map(length).sum::<usize>()
+        self.ids().into_iter().map(length).sum::<usize>()
             + btree_map::encoded_len(string::encoded_len, string::encoded_len, 6, &self.entries)
     }
 
-    /// The form stored beside an event.
-    pub fn to_wire(&self, command: Option<&CommandId>, claims: &[crate::ClaimChange]) -> wire::EventMetadata {
-        let text = |value: &Option<String>| value.clone().unwrap_or_default();
-        wire::EventMetadata {
-            command_id: command.map(ToString::to_string).unwrap_or_default(),
-            correlation_id: text(&self.correlation_id),
-            causation_id: text(&self.causation_id),
-            principal_id: text(&self.principal_id),
-            traceparent: text(&self.traceparent),
-            entries: self.entries.clone(),
-            claims: claims.iter().map(Into::into).collect(),
+    /// The form stored beside an event: an encoded [`wire::EventMetadata`](crate::wire::EventMetadata).
+    pub fn to_stored(&self, command: Option<&CommandId>, claims: &[ClaimChange]) -> Vec<u8> {
+        // Written field by field, because the message would need a copy of every text.
+        let mut stored = Vec::with_capacity(self.encoded_len() + command.map_or(0, |id| id.as_str().len() + 3));
+        text(1, command.map_or("", CommandId::as_str), &mut stored);
+        for (tag, id) in self.ids() {
+            text(tag, id.as_deref().unwrap_or_default(), &mut stored);
         }
+        btree_map::encode(
+            string::encode,
+            string::encoded_len,
+            string::encode,
+            string::encoded_len,
+            6,
+            &self.entries,
+            &mut stored,
+        );
+        for claim in claims {
+            message::encode(7, &wire::ClaimChange::from(claim), &mut stored);
+        }
+        stored
+    }
+
+    /// The ids, with their tags in the stored form.
+    fn ids(&self) -> [(u32, &Option<String>); 4] {
+        [(2, &self.correlation_id), (3, &self.causation_id), (4, &self.principal_id), (5, &self.traceparent)]
+    }
+}
+
+/// Appends a text field, as proto3 does: an empty one is left out.
+fn text(tag: u32, text: &str, stored: &mut Vec<u8>) {
+    if !text.is_empty() {
+        encode_key(tag, WireType::LengthDelimited, stored);
+        encode_varint(text.len() as u64, stored);
+        stored.extend_from_slice(text.as_bytes());
     }
 }
 
@@ -116,17 +139,38 @@ mod tests {
 
     use super::*;
 
-    #[test]
-    fn the_length_is_told_without_encoding() {
-        let full = Metadata::default()
+    fn full() -> Metadata {
+        Metadata::default()
             .correlation("c".repeat(200))
             .causation("")
             .principal("alice")
             .traceparent("00-1-2-3")
             .entry("channel", "web")
-            .entry("", "e".repeat(300));
-        for metadata in [Metadata::default(), full] {
-            assert_eq!(metadata.encoded_len(), metadata.to_wire(None, &[]).encoded_len());
+            .entry("", "e".repeat(300))
+    }
+
+    #[test]
+    fn the_stored_form_is_the_encoded_message() {
+        let command = CommandId::new("c-1").unwrap();
+        let claim = |release| ClaimChange { constraint: "email".into(), key: "ada@x".into(), release };
+        let claims = [claim(false), claim(true)];
+        let message = wire::EventMetadata {
+            command_id: "c-1".into(),
+            correlation_id: "c".repeat(200),
+            causation_id: String::new(),
+            principal_id: "alice".into(),
+            traceparent: "00-1-2-3".into(),
+            entries: full().entries,
+            claims: claims.iter().map(Into::into).collect(),
+        };
+        assert_eq!(full().to_stored(Some(&command), &claims), message.encode_to_vec());
+        assert_eq!(Metadata::default().to_stored(None, &[]), b"");
+    }
+
+    #[test]
+    fn the_length_is_told_without_encoding() {
+        for metadata in [Metadata::default(), full()] {
+            assert_eq!(metadata.encoded_len(), metadata.to_stored(None, &[]).len());
         }
     }
 }

@@ -101,7 +101,8 @@ impl EventStore for SqliteStore {
             commit.check_streams()?;
             let bytes = commit.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len()).sum();
             let command = commit.command.as_ref().map(|command| command.id.clone());
-            self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply))).await
+            let done = self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply))).await?;
+            Ok(done.appended)
         })
     }
 

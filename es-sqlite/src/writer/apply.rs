@@ -3,7 +3,6 @@
 use std::{borrow::Cow, collections::HashSet};
 
 use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, Timestamp};
-use prost::Message;
 
 use super::{
     batch::{Broken, Transaction, Work},
@@ -22,14 +21,20 @@ pub(crate) struct Append {
     /// The stored form of the metadata, of all events that change no unique keys. Encoded by the caller: the writer's
     /// time is everybody's.
     metadata: Vec<u8>,
-    reply: Reply<Appended>,
+    reply: Reply<Done>,
     answer: Option<Result<Appended, Error>>,
 }
 
+/// What became of a commit, and the commit itself: the caller frees it, since the writer's time is everybody's.
+pub(crate) struct Done {
+    pub(crate) appended: Appended,
+    _commit: Commit,
+}
+
 impl Append {
-    pub(crate) fn new(commit: Commit, reply: Reply<Appended>) -> Self {
+    pub(crate) fn new(commit: Commit, reply: Reply<Done>) -> Self {
         let command = commit.command.as_ref().map(|command| &command.id);
-        let metadata = commit.metadata.to_wire(command, &[]).encode_to_vec();
+        let metadata = commit.metadata.to_stored(command, &[]);
         Self { commit, metadata, reply, answer: None }
     }
 }
@@ -52,8 +57,9 @@ impl Work for Append {
 
     fn answer(self: Box<Self>) {
         // Dropped unanswered, the reply says that the outcome is not known.
-        if let Some(answer) = self.answer {
-            self.reply.send(answer);
+        let Self { commit, reply, answer, .. } = *self;
+        if let Some(answer) = answer {
+            reply.send(answer.map(|appended| Done { appended, _commit: commit }));
         }
     }
 
@@ -213,7 +219,7 @@ fn metadata_of<'m>(event: &NewEvent, commit: &Commit, plain: &'m [u8]) -> Cow<'m
         return plain.into();
     }
     let command = commit.command.as_ref().map(|command| &command.id);
-    commit.metadata.to_wire(command, &event.claims).encode_to_vec().into()
+    commit.metadata.to_stored(command, &event.claims).into()
 }
 
 fn insert(

@@ -41,6 +41,7 @@ impl Bench {
 
     fn append(&self, id: &str, bytes: usize) -> Result<Appended, Error> {
         wait(self.queue.submit(bytes, None, |reply| Box::new(Append::new(commit(id, bytes), reply))))
+            .map(|done| done.appended)
     }
 
     /// Appends, all in one batch with work of the test's own in their middle.
