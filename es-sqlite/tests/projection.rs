@@ -72,10 +72,13 @@ async fn a_long_log_goes_through_in_pages() {
         let all = es_core::Commit::append(support::stream("a"), es_core::Expected::Any, vec![one.clone(); 100]);
         store.append(all).await.unwrap();
     }
-    for (projection, page) in both(&path, &store).await.into_iter().zip([201, 1_001]) {
-        let progress = projection.advance(&store).await.unwrap();
-        assert_eq!((progress.checkpoint, progress.caught_up), (page, false));
-        assert_eq!(projection.catch_up().await.unwrap(), 2_501);
+    // In the store's file the pages are small near the head, where the writer has others waiting.
+    let pages: [&[u64]; 2] = [&[1_001, 2_001, 2_201, 2_401, 2_501], &[1_001, 2_001, 2_501]];
+    for (projection, pages) in both(&path, &store).await.into_iter().zip(pages) {
+        for page in pages {
+            let progress = projection.advance(&store).await.unwrap();
+            assert_eq!((progress.checkpoint, progress.caught_up), (*page, *page == 2_501));
+        }
         assert_eq!(rows(&projection).await, expected(&[("a", 2_500)]));
     }
 }

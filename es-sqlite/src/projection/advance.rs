@@ -12,10 +12,10 @@ use super::{
 };
 use crate::errors;
 
-/// Events of a page written by the store's writer, which has others waiting.
-const PAGE_IN_STORE: usize = 200;
-/// Events of a page written to a file of its own.
-const PAGE_IN_FILE: usize = 1_000;
+/// Events of a page, far from the head or in a file of its own: each page costs a sync.
+const PAGE: usize = 1_000;
+/// Events of a page near the head, written by the store's writer, which has others waiting.
+const PAGE_NEAR_HEAD: usize = 200;
 
 impl Inner {
     /// The checkpoint, if it is one of this store.
@@ -41,8 +41,8 @@ impl Inner {
             return Err(Error::CheckpointAhead { name, checkpoint, head });
         }
         let limit = match self.target {
-            Target::Store(_) => PAGE_IN_STORE,
-            Target::File(_) => PAGE_IN_FILE,
+            Target::Store(_) if head - checkpoint.position <= PAGE as u64 => PAGE_NEAR_HEAD,
+            Target::Store(_) | Target::File(_) => PAGE,
         };
         let Page { events, scanned_to } = store.read_all(checkpoint.position, limit, &self.filter).await?;
         let progress = Progress { checkpoint: scanned_to, caught_up: scanned_to >= head };
