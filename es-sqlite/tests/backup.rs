@@ -1,7 +1,5 @@
 //! Backups: made while others write, checked, whole or not there.
 
-#[path = "support/damage.rs"]
-mod damage;
 mod support;
 
 use std::{
@@ -230,7 +228,7 @@ async fn a_damaged_store_gives_no_copy() {
     let store = SqliteStore::open(&path).await.unwrap();
     append(&store, "a", 3).await;
     store.shutdown().await.unwrap();
-    damage::by_hand(&path, "UPDATE es_events SET payload = x'00' WHERE position = 2");
+    support::damage::by_hand(&path, "UPDATE es_events SET payload = x'00' WHERE position = 2");
     let store = SqliteStore::open(&path).await.unwrap();
     let target = folder.path().join("copy.db");
     let error = store.backup(&target).await.unwrap_err();

@@ -8,8 +8,8 @@ use es_core::{
     Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent,
     Snapshot,
 };
-use es_sqlite::{SqliteStore, rusqlite, rusqlite::Connection};
-use support::{folder, log, payloads, stream};
+use es_sqlite::SqliteStore;
+use support::{damage::by_hand, folder, log, payloads, stream};
 
 /// Nine commits of one event each, on three streams; closed.
 async fn a_store(path: &Path) -> Vec<RecordedEvent> {
@@ -23,22 +23,6 @@ async fn a_store(path: &Path) -> Vec<RecordedEvent> {
     let log = log(&store).await;
     store.shutdown().await.unwrap();
     log
-}
-
-/// Changes a closed store by hand, past the guards, which stand again afterwards.
-fn by_hand(path: &Path, sql: &str) {
-    let hand = Connection::open(path).unwrap();
-    let read = |row: &rusqlite::Row<'_>| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?));
-    let select = "SELECT name, sql FROM sqlite_schema WHERE type = 'trigger' AND tbl_name = 'es_events'";
-    let guards: Vec<_> = hand.prepare(select).unwrap().query_map((), read).unwrap().map(Result::unwrap).collect();
-    for (name, _) in &guards {
-        hand.execute_batch(&format!("DROP TRIGGER {name}")).unwrap();
-    }
-    assert_eq!(hand.execute(sql, ()).unwrap(), 1, "{sql}");
-    for (_, sql) in &guards {
-        hand.execute_batch(sql).unwrap();
-    }
-    hand.close().unwrap();
 }
 
 #[tokio::test]

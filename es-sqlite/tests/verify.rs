@@ -1,7 +1,5 @@
 //! Checking a store: a sound one gives no findings, damage is named where it is, and a file in use may be checked.
 
-#[path = "support/damage.rs"]
-mod damage;
 mod support;
 
 use std::{
@@ -14,13 +12,12 @@ use std::{
     time::Duration,
 };
 
-use damage::by_hand;
 use es_core::{
     AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent,
     RecordedEvent, Snapshot, StreamKey, Tenant,
 };
 use es_sqlite::{Finding, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
-use support::{AccountHooks, append, folder, log, stream};
+use support::{AccountHooks, append, damage::by_hand, folder, log, stream};
 
 fn noted(n: u64) -> NewEvent {
     NewEvent::raw("bank.v1.Noted", format!("payload-{n}-").repeat(3))

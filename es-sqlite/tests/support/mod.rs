@@ -3,6 +3,7 @@
 #![allow(dead_code, missing_docs, unreachable_pub)]
 
 pub mod balances;
+pub mod damage;
 
 use std::{ops::ControlFlow, path::PathBuf};
 
