@@ -148,7 +148,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         let enlisted = context.into_enlisted()?;
         let mut roots: Vec<&dyn AnyRoot> = vec![&root];
         roots.extend(enlisted.iter().map(|root| &**root));
-        let record = self.record(Answer::Accepted(data.clone()), root.version());
+        let record = self.record(root.version(), || Answer::Accepted(data.clone()));
         if record.is_none() && !roots.iter().any(|root| root.has_emitted()) {
             self.decision.check(&root).await?;
         }
@@ -156,7 +156,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         match store_roots(&**store, &roots, self.metadata.clone(), record, snapshots).await {
             Ok(Appended::Replayed(outcome)) => self.replay(*outcome),
             Ok(Appended::Committed(committed)) => {
-                let receipt = self.receipt(root.version(), committed.position, false);
+                let receipt = root.receipt(committed.position);
                 self.decision.keep(root);
                 Ok(Response::new(self.method.output, data, Some(receipt)))
             }
@@ -170,8 +170,9 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
 
     /// Records a refusal under the command's id, where it is the domain's, and answers it.
     async fn refuse(&mut self, refusal: AppError, root: Root<A>) -> Result<Response> {
-        let answer = Answer::Rejected(wire::AppError::from(&refusal).encode_to_vec());
-        match self.record(answer, root.committed_version()).filter(|_| refusal.is_recorded()) {
+        let answer = || Answer::Rejected(wire::AppError::from(&refusal).encode_to_vec());
+        let record = if refusal.is_recorded() { self.record(root.committed_version(), answer) } else { None };
+        match record {
             Some(record) => {
                 let mut commit = Commit::new(self.metadata.clone()).command(record);
                 if !root.is_creation() {
@@ -190,9 +191,9 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     }
 
     /// What is recorded of the command, if it has an id.
-    fn record(&self, answer: Answer, version: u64) -> Option<CommandRecord> {
-        let id = self.command_id.clone()?;
-        Some(CommandRecord { id, payload_hash: self.hash, answer, stream: self.decision.stream().clone(), version })
+    fn record(&self, version: u64, answer: impl FnOnce() -> Answer) -> Option<CommandRecord> {
+        let (id, stream) = (self.command_id.clone()?, self.decision.stream().clone());
+        Some(CommandRecord { id, payload_hash: self.hash, answer: answer(), stream, version })
     }
 
     fn replay(&self, outcome: Outcome) -> Result<Response> {
@@ -204,10 +205,6 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
             }
             Answer::Rejected(error) => Err(Error::Rejected(receive::refusal(&error)?)),
         }
-    }
-
-    fn receipt(&self, version: u64, position: u64, replayed: bool) -> Receipt {
-        Receipt { stream: self.decision.stream().clone(), version, position, replayed }
     }
 }
 

@@ -234,6 +234,14 @@ pub enum Appended {
 }
 
 impl Appended {
+    /// The commit's last position, or the head when it has no events.
+    pub fn position(&self) -> u64 {
+        match self {
+            Self::Committed(committed) => committed.position,
+            Self::Replayed(outcome) => outcome.position,
+        }
+    }
+
     /// The stored commit, or `None` when the command was answered before.
     pub fn committed(self) -> Option<Committed> {
         match self {

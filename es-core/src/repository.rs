@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Aggregate, AggregateId, AppError, Appended, Applier, At, EventStore, Metadata, Receipt, Reply, Result, Root,
-    SnapshotPolicy, StreamKey, Tenant,
+    Aggregate, AggregateId, AppError, Applier, At, EventStore, Metadata, Receipt, Reply, Result, Root, SnapshotPolicy,
+    StreamKey, Tenant,
     decision::Decision,
     guard::guard_call,
     hot_roots::{HotRoots, Turn},
@@ -139,7 +139,7 @@ impl<A: Aggregate> Repository<A> {
         let metadata = Metadata { tenant: root.stream().tenant.clone(), ..self.metadata() };
         let appended = store_roots(&self.store, &[&*root], metadata, None, self.snapshots).await?;
         root.mark_committed();
-        Ok(receipt(root, &appended))
+        Ok(root.receipt(appended.position()))
     }
 
     /// Loads an aggregate, lets `decide` emit events on it, and stores them. On a conflict it loads and decides again,
@@ -177,15 +177,6 @@ impl<A: Aggregate> Repository<A> {
             }
         }
     }
-}
-
-/// The receipt of a root whose events were stored.
-fn receipt<A: Aggregate>(root: &Root<A>, appended: &Appended) -> Receipt {
-    let (position, replayed) = match appended {
-        Appended::Committed(committed) => (committed.position, false),
-        Appended::Replayed(outcome) => (outcome.position, true),
-    };
-    Receipt { stream: root.stream().clone(), version: root.version(), position, replayed }
 }
 
 impl<A> Clone for Repository<A> {

@@ -3,7 +3,7 @@
 use std::{any::Any, fmt, ops::Deref};
 
 use crate::{
-    Aggregate, AggregateId, Applier, ClaimChange, EventOf, Expected, NewEvent, Result, Snapshot, StreamAppend,
+    Aggregate, AggregateId, Applier, ClaimChange, EventOf, Expected, NewEvent, Receipt, Result, Snapshot, StreamAppend,
     StreamKey, aggregate::fingerprint, error::Error,
 };
 
@@ -138,6 +138,11 @@ impl<A: Aggregate> Root<A> {
         self.expected = Expected::Exact(self.committed);
         self.events.clear();
         self.claims.clear();
+    }
+
+    /// The receipt of what it emitted, stored by a commit that ends at this position.
+    pub(crate) fn receipt(&self, position: u64) -> Receipt {
+        Receipt { stream: self.stream.clone(), version: self.version(), position, replayed: false }
     }
 
     /// The state, emitted events included.

@@ -1,6 +1,6 @@
 //! The one way to a connection: opened, configured, and the configuration read back.
 
-use std::fmt::Debug;
+use std::{fmt::Debug, time::Duration};
 
 use es_core::Error;
 use rusqlite::{Connection, OpenFlags, config::DbConfig, types::FromSql};
@@ -28,12 +28,12 @@ pub(crate) fn open(place: &Place, role: Role) -> Result<Connection, Error> {
     Ok(connection)
 }
 
-/// Closes a writing connection and leaves as little beside the file as other processes allow. Waits for none of them.
-pub(crate) fn close(connection: Connection) {
-    let no_wait = connection.busy_timeout(std::time::Duration::ZERO);
+/// Closes a writing connection and leaves as little beside the file as other processes allow, waiting for them so long.
+pub(crate) fn close(connection: Connection, patience: Duration) {
+    let patient = connection.busy_timeout(patience);
     if !connection.is_readonly("main").unwrap_or(true)
         && let Err(error) =
-            no_wait.and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())))
+            patient.and_then(|()| connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(())))
     {
         tracing::warn!(%error, "the last checkpoint failed; the next one to open the file makes up for it");
     }
@@ -130,7 +130,7 @@ impl Pragmas<'_> {
             let switched = self.connection.pragma_update_and_check(None, "journal_mode", "wal", |_| Ok(()));
             match switched.map_err(|error| self.place.error("switching to a write-ahead log", error)) {
                 Err(Error::Busy { .. }) if start.elapsed() < self.place.busy_timeout => {
-                    std::thread::sleep(std::time::Duration::from_millis(2));
+                    std::thread::sleep(Duration::from_millis(2));
                 }
                 switched => return switched,
             }
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn every_role_gets_every_setting() {
         let folder = tempfile::tempdir().unwrap();
-        let place = Place { path: folder.path().join("a.db"), busy_timeout: std::time::Duration::from_millis(1_234) };
+        let place = Place { path: folder.path().join("a.db"), busy_timeout: Duration::from_millis(1_234) };
         std::fs::File::create(&place.path).unwrap();
         for (role, synchronous) in [
             (Role::Writer(Durability::Full), 2),

@@ -4,6 +4,7 @@ use std::{
     fmt,
     path::Path,
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use es_core::Error;
@@ -121,7 +122,7 @@ impl OwnFile {
     fn close_writer(&self) {
         let connection = self.connection.lock().unwrap_or_else(PoisonError::into_inner).take();
         if let Some(connection) = connection {
-            connection::close(connection);
+            connection::close(connection, Duration::ZERO);
         }
     }
 }

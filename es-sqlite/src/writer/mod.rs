@@ -86,7 +86,7 @@ pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error>
 fn serve(shared: &Shared, receiver: &Receiver<Message>) {
     let close = || {
         if let Some(mut writer) = shared.lock().take() {
-            writer.look_around(shared.along());
+            writer.commit_along(shared.along());
             writer.close();
         }
     };
@@ -112,7 +112,8 @@ fn serve(shared: &Shared, receiver: &Receiver<Message>) {
             }
             Ok(Message::Wake) | Err(RecvTimeoutError::Timeout) => {
                 shared.look_around(|writer| {
-                    writer.look_around(shared.along());
+                    writer.commit_along(shared.along());
+                    writer.look_around();
                     patience = writer.patience();
                 });
                 None
@@ -245,11 +246,15 @@ impl Writer {
         Ok(())
     }
 
-    /// Nobody wants anything: did another process write, is there something to tidy up?
-    fn look_around(&mut self, along: Vec<Queued>) {
+    /// Runs what no transaction took along.
+    fn commit_along(&mut self, along: Vec<Queued>) {
         if !along.is_empty() {
             self.commit(along);
         }
+    }
+
+    /// Nobody wants anything: did another process write, is there something to tidy up?
+    fn look_around(&mut self) {
         if self.connection.is_none() && self.reopen().is_err() {
             return;
         }
@@ -282,14 +287,8 @@ impl Writer {
     }
 
     fn close(mut self) {
-        let Some(connection) = self.connection.take() else { return };
-        if !self.read_only
-            && let Err(error) = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", (), |_| Ok(()))
-        {
-            tracing::warn!(%error, "the last checkpoint failed; the next one to open the file makes up for it");
-        }
-        if let Err((_, error)) = connection.close() {
-            tracing::warn!(%error, "the database was not closed properly");
+        if let Some(connection) = self.connection.take() {
+            connection::close(connection, self.setup.place.busy_timeout);
         }
     }
 }
