@@ -1,7 +1,7 @@
 //! A row of the events table: its columns, its checksum, its way to the reader.
 
 use es_core::{Encoded, Encoding, Error, RecordedRef, Timestamp};
-use rusqlite::{Connection, Row};
+use rusqlite::{Row, Statement};
 
 use crate::checksum::Checksum;
 
@@ -13,6 +13,10 @@ macro_rules! columns {
     };
 }
 pub(crate) use columns;
+
+/// Writes a row: [`EventRow::insert`].
+pub(crate) const INSERT: &str =
+    concat!("INSERT INTO es_events (", columns!(), ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)");
 
 /// An event as its row holds it, borrowed from the database's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -54,14 +58,9 @@ impl<'a> EventRow<'a> {
         read().map_err(|error| corrupt_row(&format!("position {position}"), &error))
     }
 
-    /// Writes the row.
-    pub(crate) fn insert(&self, connection: &Connection) -> rusqlite::Result<()> {
-        const SQL: &str = concat!(
-            "INSERT INTO es_events (",
-            columns!(),
-            ") VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)"
-        );
-        connection.prepare_cached(SQL)?.execute((
+    /// Writes the row, with the statement [`INSERT`].
+    pub(crate) fn insert(&self, statement: &mut Statement<'_>) -> rusqlite::Result<()> {
+        statement.execute((
             self.position,
             self.stream,
             self.version,

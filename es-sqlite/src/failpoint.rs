@@ -3,18 +3,17 @@
 
 /// All steps, in the order in which an append gets to them.
 #[cfg(feature = "failpoints")]
-pub const STEPS: [&str; 14] = [
+pub const STEPS: [&str; 13] = [
     "before BEGIN",
     "after BEGIN",
     "after reading the end",
-    "after looking up the command",
     "after looking up the streams",
     "after looking up unique keys",
+    "after recording the command",
     "after naming a stream",
     "after naming a type",
     "after inserting an event",
     "after taking unique keys",
-    "after recording the command",
     "before COMMIT",
     "after COMMIT",
     "before the answer",

@@ -13,12 +13,12 @@ use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
 #[derive(Debug)]
 pub(crate) struct Names {
     ids: Cache<StreamKey, i64>,
-    streams: Cache<i64, Arc<Stream>, BuildHasherDefault<FxHasher>>,
+    streams: Cache<i64, Stream, BuildHasherDefault<FxHasher>>,
     types: FxHashMap<i64, Arc<str>>,
 }
 
 /// A stream's name, and what the checksums of its events start with.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Stream {
     pub(crate) key: Arc<StreamKey>,
     pub(crate) checksum: Checksum,
@@ -48,13 +48,13 @@ impl Names {
     }
 
     /// The stream with this number.
-    pub(crate) fn stream(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<Arc<Stream>, Error> {
+    pub(crate) fn stream(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<Stream, Error> {
         if let Some(stream) = self.streams.get(&id) {
             return Ok(stream);
         }
         let key = stream_key(connection, place, id)?;
-        let stream = Arc::new(Stream { checksum: Checksum::stream(&key), key: Arc::new(key) });
-        self.streams.insert(id, Arc::clone(&stream));
+        let stream = Stream { checksum: Checksum::stream(&key), key: Arc::new(key) };
+        self.streams.insert(id, stream.clone());
         Ok(stream)
     }
 

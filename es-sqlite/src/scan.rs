@@ -7,20 +7,15 @@ use es_core::{Error, EventMeta, Filter, Page, RecordedEvent, Timestamp};
 use rusqlite::Connection;
 use rustc_hash::FxHashMap;
 
-use crate::{
-    errors::Place,
-    event_row::EventRow,
-    names::{Names, Stream},
-};
+use crate::{errors::Place, event_row::EventRow, names::Names};
 
-/// A page under way. Each name is held against the filter once; payloads and metadata are copied into one buffer.
+/// A page under way. Payloads and metadata are copied into one buffer.
 pub(crate) struct Scan<'r> {
     connection: &'r Connection,
     place: &'r Place,
     names: &'r mut Names,
     filter: &'r Filter,
     types: FxHashMap<i64, (Arc<str>, bool)>,
-    streams: FxHashMap<i64, (Arc<Stream>, bool)>,
     events: Vec<RecordedEvent>,
     /// Where the metadata and then the payload of each event end in the buffer.
     ends: Vec<(usize, usize)>,
@@ -42,7 +37,6 @@ impl<'r> Scan<'r> {
             names,
             filter,
             types: FxHashMap::default(),
-            streams: FxHashMap::default(),
             events: Vec::with_capacity(expected),
             ends: Vec::with_capacity(expected),
             buffer: Vec::new(),
@@ -56,7 +50,7 @@ impl<'r> Scan<'r> {
 
     /// Takes an event, if the filter wants it. All are verified: a damaged type must not make an event invisible.
     pub(crate) fn admit(&mut self, event: &EventRow<'_>) -> Result<(), Error> {
-        let Self { connection, place, names, filter, types, streams, events, ends, buffer } = self;
+        let Self { connection, place, names, filter, types, events, ends, buffer } = self;
         let listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|wanted| wanted == name);
         let (name, type_wanted) = match types.get(&event.event_type) {
             Some(known) => known,
@@ -66,20 +60,14 @@ impl<'r> Scan<'r> {
                 types.entry(event.event_type).or_insert((name, wanted))
             }
         };
-        let (stream, stream_wanted) = match streams.get(&event.stream) {
-            Some(known) => known,
-            None => {
-                let stream = names.stream(connection, place, event.stream)?;
-                let wanted = (filter.tenant.is_none() || filter.tenant == stream.key.tenant)
-                    && listed(&filter.stream_types, &stream.key.stream_type);
-                streams.entry(event.stream).or_insert((stream, wanted))
-            }
-        };
+        let stream = names.stream(connection, place, event.stream)?;
         event.verify(stream.checksum, name)?;
-        if !(*type_wanted && *stream_wanted) {
+        let stream_wanted = (filter.tenant.is_none() || filter.tenant == stream.key.tenant)
+            && listed(&filter.stream_types, &stream.key.stream_type);
+        if !(*type_wanted && stream_wanted) {
             return Ok(());
         }
-        let mut meta = EventMeta::new(Arc::clone(&stream.key), event.version, event.position, Arc::clone(name));
+        let mut meta = EventMeta::new(stream.key, event.version, event.position, Arc::clone(name));
         meta.commit_first = event.position.saturating_sub(event.commit_index);
         meta.commit_last = event.position.saturating_add(event.commit_rest);
         meta.schema_version = event.schema_version;

@@ -1,7 +1,10 @@
 //! Events that are whole by themselves and do not follow from each other: no damage does that, a mistake of ours might.
 
 use super::*;
-use crate::{checksum::Checksum, event_row::EventRow};
+use crate::{
+    checksum::Checksum,
+    event_row::{self, EventRow},
+};
 use es_core::{AggregateId, StreamKey};
 
 const GOOD: EventRow<'static> = EventRow {
@@ -33,7 +36,7 @@ fn found<const N: usize>(events: [EventRow<'_>; N]) -> Vec<String> {
     for mut event in events {
         let id = AggregateId::new(format!("s{}", event.stream)).unwrap();
         event.checksum = event.sum(Checksum::stream(&StreamKey::new(None, "bank.v1.Account", id)), "bank.v1.Noted");
-        event.insert(&connection).unwrap();
+        event.insert(&mut connection.prepare(event_row::INSERT).unwrap()).unwrap();
     }
     connection.execute("DELETE FROM es_streams WHERE id NOT IN (SELECT stream FROM es_events)", ()).unwrap();
     let place = Place { path: "bank.db".into(), busy_timeout: PATIENCE };

@@ -6,7 +6,7 @@ use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, 
 
 use super::{
     batch::{Broken, Transaction, Work},
-    ledger::Stream,
+    ledger::{End, Stream},
     queue::Reply,
 };
 use crate::{
@@ -87,21 +87,34 @@ impl From<Broken> for Stop {
 }
 
 fn append(commit: &Commit, metadata: &[u8], transaction: &mut Transaction<'_>) -> Result<Appended, Stop> {
-    if let Some(outcome) = answered_before(commit, transaction)? {
-        return Ok(Appended::Replayed(Box::new(outcome)));
-    }
-    reached("after looking up the command");
-    let mut streams = as_expected(commit, transaction)?;
-    reached("after looking up the streams");
-    keys_are_free(commit, &streams, transaction)?;
-    reached("after looking up unique keys");
-
+    let mut streams = match admissible(commit, transaction) {
+        Ok(streams) => streams,
+        // A command that was answered gets its answer, whatever became of its streams since.
+        Err(Stop::Refused(error)) => {
+            return answered_before(commit, transaction)?.map(replayed).ok_or(Stop::Refused(error));
+        }
+        Err(broken) => return Err(broken),
+    };
     let events = commit.event_count() as u64;
-    let end = transaction.ledger.end();
-    let recorded_at = transaction.now.max(end.recorded_at);
-    let before = end.position;
+    let End { position: before, recorded_at } = *transaction.ledger.end();
+    let recorded_at = transaction.now.max(recorded_at);
+    // First of what is written, since it tells whether the command was answered before.
+    if let Some(command) = &commit.command {
+        let new = transaction
+            .command()
+            .and_then(|statement| commands::record(statement, command, before + events, recorded_at))
+            .map_err(Broken::by("recording a command"))?;
+        reached("after recording the command");
+        if !new {
+            let unreadable = || Error::Corrupt {
+                what: format!("the answer to command {}", command.id),
+                why: "its id is taken, and no row has it".into(),
+            };
+            return answered_before(commit, transaction)?.map(replayed).ok_or_else(|| Stop::Refused(unreadable()));
+        }
+    }
     if events > 0 {
-        (end.position, end.recorded_at) = (before + events, recorded_at);
+        *transaction.ledger.end() = End { position: before + events, recorded_at };
     }
     let mut placed = Placed { position: before + 1, first: before + 1, last: before + events, recorded_at };
     for (append, stream) in commit.streams.iter().zip(&mut streams) {
@@ -130,13 +143,21 @@ fn append(commit: &Commit, metadata: &[u8], transaction: &mut Transaction<'_>) -
     reached("after taking unique keys");
     let position = placed.last;
     let recorded_at = Timestamp::from_micros(recorded_at);
-    if let Some(record) = &commit.command {
-        let outcome = Outcome { record: record.clone(), position, recorded_at };
-        commands::record(transaction.connection, &outcome).map_err(Broken::by("recording a command"))?;
-        reached("after recording the command");
-    }
     let versions = streams.iter().map(|stream| stream.map_or(0, |stream| stream.version)).collect();
     Ok(Appended::Committed(Committed { position, versions, recorded_at }))
+}
+
+/// The streams of a commit that nothing speaks against.
+fn admissible(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Stream>>, Stop> {
+    let streams = as_expected(commit, transaction)?;
+    reached("after looking up the streams");
+    keys_are_free(commit, &streams, transaction)?;
+    reached("after looking up unique keys");
+    Ok(streams)
+}
+
+fn replayed(outcome: Outcome) -> Appended {
+    Appended::Replayed(Box::new(outcome))
 }
 
 /// The recorded answer, if the command has one.
@@ -245,5 +266,5 @@ fn insert(
     };
     reached("after naming a type");
     row.checksum = row.sum(stream.checksum, &event.event_type);
-    row.insert(transaction.connection)
+    row.insert(transaction.event()?)
 }

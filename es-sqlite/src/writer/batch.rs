@@ -1,7 +1,7 @@
 //! One transaction for all that was queued: group commit.
 
 use es_core::{CommandId, Error};
-use rusqlite::Connection;
+use rusqlite::{CachedStatement, Connection};
 use tokio::sync::watch;
 
 use super::{
@@ -9,7 +9,9 @@ use super::{
     queue::{Queued, answer_all},
 };
 use crate::{
+    commands,
     errors::{self, Place},
+    event_row,
     failpoint::reached,
     projection::Guard,
 };
@@ -75,6 +77,37 @@ pub(crate) struct Transaction<'w> {
     pub(super) head: &'w watch::Sender<u64>,
     /// The store's clock when the transaction began.
     pub(super) now: i64,
+    pub(super) statements: Statements<'w>,
+}
+
+/// What each piece of work runs, looked up once for all of them.
+#[derive(Default)]
+pub(super) struct Statements<'w> {
+    event: Option<CachedStatement<'w>>,
+    command: Option<CachedStatement<'w>>,
+}
+
+impl<'w> Transaction<'w> {
+    /// The statement that inserts an event.
+    pub(super) fn event(&mut self) -> rusqlite::Result<&mut CachedStatement<'w>> {
+        prepared(&mut self.statements.event, self.connection, event_row::INSERT)
+    }
+
+    /// The statement that records a command.
+    pub(super) fn command(&mut self) -> rusqlite::Result<&mut CachedStatement<'w>> {
+        prepared(&mut self.statements.command, self.connection, commands::INSERT)
+    }
+}
+
+fn prepared<'s, 'w>(
+    statement: &'s mut Option<CachedStatement<'w>>,
+    connection: &'w Connection,
+    sql: &str,
+) -> rusqlite::Result<&'s mut CachedStatement<'w>> {
+    match statement {
+        Some(statement) => Ok(statement),
+        none => Ok(none.insert(connection.prepare_cached(sql)?)),
+    }
 }
 
 /// What became of a batch.
@@ -101,7 +134,6 @@ pub(super) fn run(mut batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> 
         match apply_all(&mut batch, transaction) {
             Ok(()) => return commit(batch, transaction),
             Err((culprit, broken)) => {
-                transaction.ledger.forget();
                 let lost = rollback(connection);
                 let Broken { what, error, answer } = broken;
                 tracing::warn!(%error, what, "a statement failed inside the writer's transaction");
@@ -145,13 +177,12 @@ fn commit(batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> Batch {
     match connection.prepare_cached(COMMIT).and_then(|mut commit| commit.execute(())) {
         Ok(_) => {
             reached("after COMMIT");
-            tell(transaction.head, transaction.ledger.publish());
+            tell(transaction.head, transaction.ledger.committed());
             reached("before the answer");
             answer_all(batch);
             Batch::Committed
         }
         Err(error) => {
-            transaction.ledger.forget();
             let lost = rollback(connection);
             tracing::error!(%error, path = %place.path.display(), "a commit failed");
             if errors::is_constraint(&error) && !lost {

@@ -27,61 +27,48 @@ pub(super) struct End {
     pub(super) recorded_at: i64,
 }
 
-/// The log's end, streams and event types: as committed, and as the open transaction has them.
+/// The log's end, streams and event types, as the open transaction has them or else the last committed one left them.
 ///
-/// What a transaction learns is published only when it is committed: after a rollback SQLite hands the same row ids to
-/// the next stream.
+/// Only what was committed is remembered: after a rollback SQLite hands the same row ids to the next stream.
 #[derive(Debug)]
 pub(super) struct Ledger {
     end: End,
     streams: Cache<StreamKey, Stream, RandomState>,
-    types: HashMap<String, i64>,
-    staged_end: End,
-    staged_streams: HashMap<StreamKey, Stream, RandomState>,
-    staged_types: HashMap<String, i64>,
+    types: HashMap<String, i64, RandomState>,
+    /// A transaction has begun and was not committed.
+    open: bool,
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self {
-            end: End::default(),
-            streams: Cache::new(STREAMS),
-            types: HashMap::new(),
-            staged_end: End::default(),
-            staged_streams: HashMap::default(),
-            staged_types: HashMap::new(),
-        }
+        Self { end: End::default(), streams: Cache::new(STREAMS), types: HashMap::default(), open: false }
     }
 
-    /// Starts a transaction: if the file does not end where we left it, someone else wrote, and nothing we remember
-    /// counts.
+    /// Starts a transaction. If the last one was not committed, or the file does not end where that left it because
+    /// someone else wrote, nothing we remember counts.
     pub(super) fn begin(&mut self, connection: &Connection) -> rusqlite::Result<()> {
-        self.discard();
         let end = read_end(connection)?;
-        if end != self.end {
+        if self.open || end != self.end {
             self.forget();
             self.end = end;
         }
-        self.staged_end = end;
+        self.open = true;
         Ok(())
     }
 
     /// The log's end inside the open transaction.
     pub(super) fn end(&mut self) -> &mut End {
-        &mut self.staged_end
+        &mut self.end
     }
 
     /// A stream, if it exists.
     pub(super) fn stream(&mut self, connection: &Connection, key: &StreamKey) -> rusqlite::Result<Option<Stream>> {
-        if let Some(stream) = self.staged_streams.get(key) {
-            return Ok(Some(*stream));
-        }
         if let Some(stream) = self.streams.get(key) {
             return Ok(Some(stream));
         }
         let Some(id) = names::stream_id(connection, key)? else { return Ok(None) };
         let stream = Stream { id, version: fold::version_of(connection, id)?, checksum: Checksum::stream(key) };
-        self.staged_streams.insert(key.clone(), stream);
+        self.streams.insert(key.clone(), stream);
         Ok(Some(stream))
     }
 
@@ -95,12 +82,12 @@ impl Ledger {
 
     /// Notes where a stream stands after an append.
     pub(super) fn moved(&mut self, key: &StreamKey, stream: Stream) {
-        self.staged_streams.insert(key.clone(), stream);
+        self.streams.set(key, stream);
     }
 
     /// The number of an event type; a new one gets one.
     pub(super) fn event_type(&mut self, connection: &Connection, name: &str) -> rusqlite::Result<i64> {
-        if let Some(id) = self.staged_types.get(name).or_else(|| self.types.get(name)) {
+        if let Some(id) = self.types.get(name) {
             return Ok(*id);
         }
         let known = connection
@@ -114,36 +101,25 @@ impl Ledger {
                 connection.last_insert_rowid()
             }
         };
-        self.staged_types.insert(name.to_owned(), id);
+        if self.types.len() >= TYPES {
+            self.types.clear();
+        }
+        self.types.insert(name.to_owned(), id);
         Ok(id)
     }
 
     /// The transaction is committed: what it learned is so. Returns the head.
-    pub(super) fn publish(&mut self) -> u64 {
-        self.end = self.staged_end;
-        for (key, stream) in self.staged_streams.drain() {
-            self.streams.insert(key, stream);
-        }
-        if self.types.len() + self.staged_types.len() > TYPES {
-            self.types.clear();
-        }
-        self.types.extend(self.staged_types.drain());
+    pub(super) fn committed(&mut self) -> u64 {
+        self.open = false;
         self.end.position
-    }
-
-    /// The transaction is gone, and with it what it learned.
-    pub(super) fn discard(&mut self) {
-        self.staged_end = self.end;
-        self.staged_streams.clear();
-        self.staged_types.clear();
     }
 
     /// Nothing is certain any more.
     pub(super) fn forget(&mut self) {
-        self.discard();
         self.end = End::default();
         self.streams.clear();
         self.types.clear();
+        self.open = false;
     }
 }
 

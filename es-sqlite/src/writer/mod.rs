@@ -29,7 +29,7 @@ use tokio::sync::{oneshot, watch};
 
 pub(crate) use self::{apply::Append, offer::Offer, queue::Queue, task::Task};
 use self::{
-    batch::{Batch, Transaction},
+    batch::{Batch, Statements, Transaction},
     housekeeping::Housekeeping,
     in_place::Shared,
     ledger::Ledger,
@@ -195,7 +195,10 @@ impl Writer {
         // Work that is dropped while this unwinds answers itself. The clock is the user's, and may panic as well.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let (now, place, head) = (setup.clock.now().as_micros(), &setup.place, &setup.head);
-            batch::run(batch, &mut Transaction { connection, place, guard, ledger, head, now })
+            batch::run(
+                batch,
+                &mut Transaction { connection, place, guard, ledger, head, now, statements: Statements::default() },
+            )
         }));
         match ran.unwrap_or(Batch::Lost) {
             Batch::Committed => {
