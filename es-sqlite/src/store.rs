@@ -96,13 +96,13 @@ impl SqliteStore {
 
 impl EventStore for SqliteStore {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
+        let checked = self.0.limits.check_commit(&commit).and_then(|()| commit.check_streams());
+        let bytes = commit.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len()).sum();
+        let command = commit.command.as_ref().map(|command| command.id.clone());
+        let done = self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply)));
         Box::pin(async move {
-            self.0.limits.check_commit(&commit)?;
-            commit.check_streams()?;
-            let bytes = commit.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len()).sum();
-            let command = commit.command.as_ref().map(|command| command.id.clone());
-            let done = self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply))).await?;
-            Ok(done.appended)
+            checked?;
+            done.await?.into_answer()
         })
     }
 

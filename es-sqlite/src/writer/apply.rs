@@ -21,27 +21,29 @@ pub(crate) struct Append {
     /// The stored form of the metadata, of all events that change no unique keys. Encoded by the caller: the writer's
     /// time is everybody's.
     metadata: Vec<u8>,
-    reply: Reply<Done>,
+    reply: Option<Reply<Box<Self>>>,
     answer: Option<Result<Appended, Error>>,
 }
 
-/// What became of a commit, and the commit itself: the caller frees it, since the writer's time is everybody's.
-pub(crate) struct Done {
-    pub(crate) appended: Appended,
-    _commit: Commit,
-}
-
 impl Append {
-    pub(crate) fn new(commit: Commit, reply: Reply<Done>) -> Self {
+    /// The answer goes to `reply` as the whole of this: the caller frees the commit as well.
+    pub(crate) fn new(commit: Commit, reply: Reply<Box<Self>>) -> Self {
         let command = commit.command.as_ref().map(|command| &command.id);
         let metadata = commit.metadata.to_stored(command, &[]);
-        Self { commit, metadata, reply, answer: None }
+        Self { commit, metadata, reply: Some(reply), answer: None }
+    }
+
+    /// What became of the commit.
+    pub(crate) fn into_answer(self) -> Result<Appended, Error> {
+        self.answer.unwrap_or(Err(Error::OutcomeUnknown { command_id: None, source: None }))
     }
 }
 
 impl Work for Append {
     fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
-        self.reply.start();
+        if let Some(reply) = &mut self.reply {
+            reply.start();
+        }
         let answer = match append(&self.commit, &self.metadata, transaction) {
             Ok(appended) => Ok(appended),
             Err(Stop::Refused(error)) => Err(error),
@@ -55,20 +57,23 @@ impl Work for Append {
         Ok(())
     }
 
-    fn answer(self: Box<Self>) {
+    fn answer(mut self: Box<Self>) {
         // Dropped unanswered, the reply says that the outcome is not known.
-        let Self { commit, reply, answer, .. } = *self;
-        if let Some(answer) = answer {
-            reply.send(answer.map(|appended| Done { appended, _commit: commit }));
+        if self.answer.is_some()
+            && let Some(reply) = self.reply.take()
+        {
+            reply.send(Ok(self));
         }
     }
 
-    fn fail(self: Box<Self>, error: Error) {
-        self.reply.send(Err(error));
+    fn fail(mut self: Box<Self>, error: Error) {
+        if let Some(reply) = self.reply.take() {
+            reply.send(Err(error));
+        }
     }
 
     fn command(&self) -> Option<&CommandId> {
-        self.reply.command()
+        self.commit.command.as_ref().map(|command| &command.id)
     }
 }
 

@@ -4,10 +4,7 @@ use es_core::{CommandId, Error};
 use rusqlite::{CachedStatement, Connection};
 use tokio::sync::watch;
 
-use super::{
-    ledger::Ledger,
-    queue::{Queued, answer_all},
-};
+use super::{ledger::Ledger, queue::Queued};
 use crate::{
     commands,
     errors::{self, Place},
@@ -179,7 +176,9 @@ fn commit(batch: Vec<Queued>, transaction: &mut Transaction<'_>) -> Batch {
             reached("after COMMIT");
             tell(transaction.head, transaction.ledger.committed());
             reached("before the answer");
-            answer_all(batch);
+            for queued in batch {
+                queued.work.answer();
+            }
             Batch::Committed
         }
         Err(error) => {

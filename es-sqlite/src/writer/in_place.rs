@@ -27,8 +27,9 @@ pub(super) struct Shared {
     along: Mutex<Vec<Queued>>,
 }
 
-/// Pieces of work that may wait to go along; more are not taken.
+/// Pieces of work and bytes that may wait to go along; more are not taken.
 const ALONG: usize = 256;
+const ALONG_BYTES: usize = 16 << 20;
 
 impl Shared {
     /// The writer, as soon as nobody else has it.
@@ -37,11 +38,13 @@ impl Shared {
     }
 
     /// Takes work that nobody waits for, if there is room. Says whether it is the first.
-    pub(super) fn take_along(&self, queued: Queued) -> bool {
+    pub(super) fn take_along(&self, bytes: usize, queued: impl FnOnce() -> Queued) -> bool {
         let mut along = self.along.lock().unwrap_or_else(PoisonError::into_inner);
-        if along.len() < ALONG {
-            along.push(queued);
+        let waiting: usize = along.iter().map(|queued| queued.bytes).sum();
+        if along.len() >= ALONG || waiting + bytes > ALONG_BYTES {
+            return false;
         }
+        along.push(queued());
         along.len() == 1
     }
 

@@ -25,7 +25,7 @@ use std::{
 
 use es_core::{Clock, Error, store::StoreIdentity};
 use rusqlite::Connection;
-use tokio::sync::{oneshot, watch};
+use tokio::sync::{Semaphore, oneshot, watch};
 
 pub(crate) use self::{apply::Append, offer::Offer, queue::Queue, task::Task};
 use self::{
@@ -33,7 +33,7 @@ use self::{
     housekeeping::Housekeeping,
     in_place::Shared,
     ledger::Ledger,
-    queue::{Message, Queued},
+    queue::{Message, Queued, Rooms},
 };
 use crate::{
     builder::Durability,
@@ -64,10 +64,11 @@ pub(crate) struct Setup {
 /// Starts the writer's thread, which opens the file and says which store it is.
 pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error> {
     let shared = Arc::new(Shared::default());
-    let (queue, receiver) = Queue::new(Arc::clone(&shared));
+    let room = Queue::all_room();
+    let (queue, receiver) = Queue::new(Arc::clone(&shared), Arc::clone(&room));
     let (opened, identity) = oneshot::channel();
     let thread = std::thread::Builder::new().name("es-sqlite writer".into());
-    let run = move || match Writer::open(setup) {
+    let run = move || match Writer::open(setup, room) {
         Ok((writer, identity)) => {
             *shared.lock() = Some(writer);
             // Dropped by someone who no longer waits for the store: then there is no queue either.
@@ -134,6 +135,7 @@ fn serve(shared: &Shared, receiver: &Receiver<Message>) {
 
 struct Writer {
     setup: Setup,
+    room: Arc<Semaphore>,
     guard: Guard,
     /// None after it could no longer be trusted, until a new one is open.
     connection: Option<Connection>,
@@ -147,7 +149,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(setup: Setup) -> Result<(Self, StoreIdentity), Error> {
+    fn open(setup: Setup, room: Arc<Semaphore>) -> Result<(Self, StoreIdentity), Error> {
         let Setup { place, durability, create, clock, .. } = &setup;
         let connection = migrate::open(place, &schema::STORE, Role::Writer(*durability), *create)?;
         let identity = identity::of(&connection, place)?;
@@ -163,6 +165,7 @@ impl Writer {
             doubtful: false,
             data_version: 0,
             setup,
+            room,
         };
         writer.adopt(connection)?;
         Ok((writer, identity))
@@ -176,6 +179,7 @@ impl Writer {
     /// Runs a batch. Whatever happens, every piece of its work is answered.
     fn commit(&mut self, batch: Vec<Queued>) {
         let _writing = queue::Writing::here();
+        let _rooms = Rooms::of(&self.room, &batch);
         if self.read_only {
             for queued in batch {
                 queued.work.fail(Error::ReadOnly { path: self.setup.place.path.clone(), source: None });

@@ -11,7 +11,7 @@ use std::{
 };
 
 use es_core::{CommandId, Error};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, oneshot};
+use tokio::sync::{Semaphore, oneshot};
 
 use super::{batch::Work, in_place::Shared};
 
@@ -61,23 +61,36 @@ pub(super) enum Message {
     Shutdown(oneshot::Sender<()>),
 }
 
-/// Work and its room in the queue, given back when the work is answered.
+/// Work on its way.
 pub(super) struct Queued {
     pub(super) work: Box<dyn Work>,
     pub(super) bytes: usize,
-    room: Option<OwnedSemaphorePermit>,
+    /// Room in the queue that it takes, until the [`Rooms`] of its batch gives it back.
+    room: u32,
 }
 
-/// Answers all of a batch. Their room is given back in one piece, which takes the semaphore's lock once.
-pub(super) fn answer_all(batch: Vec<Queued>) {
-    let mut rooms: Option<OwnedSemaphorePermit> = None;
-    for Queued { work, room, .. } in batch {
-        work.answer();
-        match (&mut rooms, room) {
-            (Some(rooms), Some(room)) => rooms.merge(room),
-            (none, Some(room)) => *none = Some(room),
-            (_, None) => {}
-        }
+impl Queued {
+    /// Work that takes no room.
+    pub(super) fn without_room(work: Box<dyn Work>, bytes: usize) -> Self {
+        Self { work, bytes, room: 0 }
+    }
+}
+
+/// The room that a batch takes: given back in one piece when the batch is done with, whatever became of it.
+pub(super) struct Rooms {
+    of: Arc<Semaphore>,
+    taken: u32,
+}
+
+impl Rooms {
+    pub(super) fn of(room: &Arc<Semaphore>, batch: &[Queued]) -> Self {
+        Self { of: Arc::clone(room), taken: batch.iter().map(|queued| queued.room).sum() }
+    }
+}
+
+impl Drop for Rooms {
+    fn drop(&mut self) {
+        self.of.add_permits(self.taken as usize);
     }
 }
 
@@ -90,45 +103,51 @@ pub(crate) struct Queue {
 }
 
 impl Queue {
-    pub(super) fn new(shared: Arc<Shared>) -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(shared: Arc<Shared>, room: Arc<Semaphore>) -> (Self, mpsc::Receiver<Message>) {
         let (sender, receiver) = mpsc::channel();
-        let room = Arc::new(Semaphore::new(ROOM as usize));
         (Self { shared, sender, room, closing: AtomicBool::new(false) }, receiver)
+    }
+
+    /// All the room there is.
+    pub(super) fn all_room() -> Arc<Semaphore> {
+        Arc::new(Semaphore::new(ROOM as usize))
     }
 
     /// Hands work over and waits for its answer; waits for room first. Once handed over, the work is done whether or
     /// not anyone still waits. A lone caller does it itself.
-    pub(crate) async fn submit<T>(
-        &self,
+    pub(crate) fn submit<'q, T, F: FnOnce(Reply<T>) -> Box<dyn Work>>(
+        &'q self,
         bytes: usize,
         command: Option<CommandId>,
-        work: impl FnOnce(Reply<T>) -> Box<dyn Work>,
-    ) -> Result<T, Error> {
-        refuse_while_writing()?;
-        let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
-        let room = Arc::clone(&self.room).acquire_many_owned(pieces).await.map_err(|_| Error::ShuttingDown)?;
+        work: F,
+    ) -> impl Future<Output = Result<T, Error>> + use<'q, T, F> {
+        // Made here and not in the future, which would be the larger by all of it.
         let (reply, answer) = Reply::new(command);
-        if let Err(queued) = self.shared.commit(Queued { work: work(reply), bytes, room: Some(room) }) {
-            self.send(Message::Work(queued));
+        let work = work(reply);
+        async move {
+            refuse_while_writing()?;
+            let room = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
+            self.room.acquire_many(room).await.map_err(|_| Error::ShuttingDown)?.forget();
+            // Nothing is awaited between taking the room and handing over: it goes back with the batch.
+            if let Err(queued) = self.shared.commit(Queued { work, bytes, room }) {
+                self.send(Message::Work(queued));
+            }
+            answer.await.unwrap_or(Err(Error::ShuttingDown))
         }
-        answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
     /// As [`submit`](Self::submit) without waiting for room: for the few pieces of work that whole threads wait for.
     pub(crate) async fn submit_now<T>(&self, work: impl FnOnce(Reply<T>) -> Box<dyn Work>) -> Result<T, Error> {
         refuse_while_writing()?;
         let (reply, answer) = Reply::new(None);
-        self.send(Message::Work(Queued { work: work(reply), bytes: 0, room: None }));
+        self.send(Message::Work(Queued::without_room(work(reply), 0)));
         answer.await.unwrap_or(Err(Error::ShuttingDown))
     }
 
     /// Hands over work that nobody waits for, if there is room. It is done with the next transaction, or a moment later
     /// when there is none.
     pub(crate) fn offer(&self, bytes: usize, work: impl FnOnce() -> Box<dyn Work>) {
-        let pieces = u32::try_from(1 + bytes / PIECE).unwrap_or(ROOM).min(ROOM);
-        if let Ok(room) = Arc::clone(&self.room).try_acquire_many_owned(pieces)
-            && self.shared.take_along(Queued { work: work(), bytes, room: Some(room) })
-        {
+        if self.shared.take_along(bytes, || Queued::without_room(work(), bytes)) {
             self.send(Message::Offered);
         }
     }
@@ -192,10 +211,6 @@ impl<T> Reply<T> {
     /// From here on a lost answer means that the outcome is not known.
     pub(crate) fn start(&mut self) {
         self.started = true;
-    }
-
-    pub(crate) fn command(&self) -> Option<&CommandId> {
-        self.command.as_ref()
     }
 
     pub(crate) fn send(mut self, answer: Result<T, Error>) {

@@ -41,7 +41,7 @@ impl Bench {
 
     fn append(&self, id: &str, bytes: usize) -> Result<Appended, Error> {
         wait(self.queue.submit(bytes, None, |reply| Box::new(Append::new(commit(id, bytes), reply))))
-            .map(|done| done.appended)
+            .and_then(|done| done.into_answer())
     }
 
     /// Appends, all in one batch with work of the test's own in their middle.
