@@ -189,7 +189,7 @@ impl Task {
         while !*self.stop.borrow() {
             // Marked as seen before reading, so that what is recorded meanwhile wakes us again.
             head.borrow_and_update();
-            let advanced = guard(self.subscriber.advance(&*self.store)).await.and_then(|advanced| advanced);
+            let advanced = guard(self.subscriber.advance(&*self.store, 0)).await.and_then(|advanced| advanced);
             match advanced {
                 Ok(progress) => {
                     pause = FIRST_PAUSE;

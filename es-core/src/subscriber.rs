@@ -2,34 +2,75 @@
 
 use std::fmt;
 
-use crate::{EventStore, Result, store::BoxFuture};
+use crate::{EventStore, Result, Timestamp, store::BoxFuture};
 
-/// Something that follows the log: a projection.
+/// Something that follows the log: a projection or a reactor.
 ///
-/// It keeps its own checkpoint, together with what it makes of the events.
+/// It keeps its own checkpoint, where it can together with what it makes of the events. One with several partitions
+/// has a checkpoint for each, and each follows the log on its own: the events of one aggregate all go to the same one.
 pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     /// Its name, unique among those that follow one store.
     fn name(&self) -> &str;
 
-    /// The position up to which it has handled the log.
+    /// How many partitions it has, numbered from 0.
+    fn partitions(&self) -> u32 {
+        1
+    }
+
+    /// The position up to which a partition has handled the log.
     ///
     /// # Errors
     /// Where its checkpoint can't be read, or is of another store.
-    fn checkpoint(&self) -> BoxFuture<'_, Result<u64>>;
+    fn checkpoint(&self, partition: u32) -> BoxFuture<'_, Result<u64>>;
 
-    /// Handles one page of events after its checkpoint and moves the checkpoint in the same transaction.
+    /// Handles one page of events after a partition's checkpoint and moves the checkpoint.
     ///
     /// # Errors
     /// [`ProjectionFaulted`](crate::Error::ProjectionFaulted) for an event a hook refuses, or what the storage reports.
     /// Whole commits before that event may be kept; of its own commit nothing is.
-    fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress>>;
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>>;
 }
 
 /// How far a subscriber is after handling a page.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
 pub struct Progress {
     /// Its checkpoint.
     pub checkpoint: u64,
     /// Whether it had looked at everything up to the head when the page was read.
     pub caught_up: bool,
+    /// How many events of the page it had hooks for.
+    pub handled: u64,
+    /// When the last event it handled was recorded, if it had hooks for one.
+    pub recorded_at: Option<Timestamp>,
+    /// Someone else owns the partition: nothing was done, and the checkpoint is theirs.
+    pub standby: bool,
+}
+
+impl Progress {
+    /// At this checkpoint, with more to come.
+    pub fn at(checkpoint: u64) -> Self {
+        Self { checkpoint, ..Self::default() }
+    }
+
+    /// Whether everything up to the head was looked at.
+    #[must_use]
+    pub fn caught_up(mut self, caught_up: bool) -> Self {
+        self.caught_up = caught_up;
+        self
+    }
+
+    /// So many events had hooks; the last one was recorded then.
+    #[must_use]
+    pub fn handled(mut self, events: u64, last: Option<Timestamp>) -> Self {
+        (self.handled, self.recorded_at) = (events, last);
+        self
+    }
+
+    /// Someone else owns the partition.
+    #[must_use]
+    pub fn standby(mut self) -> Self {
+        self.standby = true;
+        self
+    }
 }

@@ -34,13 +34,13 @@ impl Subscriber for Total {
         self.name
     }
 
-    fn checkpoint(&self) -> BoxFuture<'_, Result<u64>> {
+    fn checkpoint(&self, _partition: u32) -> BoxFuture<'_, Result<u64>> {
         Box::pin(async { Ok(self.sum.lock().unwrap().0) })
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(async move {
-            let checkpoint = self.checkpoint().await?;
+            let checkpoint = self.checkpoint(partition).await?;
             let page = store.read_all(checkpoint, 2, &Filter::all()).await?;
             if !page.events.is_empty() {
                 assert!(!self.panics, "a hook that panics, on purpose");
@@ -52,7 +52,7 @@ impl Subscriber for Total {
             let caught_up = page.scanned_to >= store.head().await?;
             let mut sum = self.sum.lock().unwrap();
             *sum = (page.scanned_to, sum.1 + page.events.len());
-            Ok(Progress { checkpoint: page.scanned_to, caught_up })
+            Ok(Progress::at(page.scanned_to).caught_up(caught_up))
         })
     }
 }
@@ -144,15 +144,15 @@ impl Subscriber for Contended {
         self.0.name
     }
 
-    fn checkpoint(&self) -> BoxFuture<'_, Result<u64>> {
-        self.0.checkpoint()
+    fn checkpoint(&self, _partition: u32) -> BoxFuture<'_, Result<u64>> {
+        self.0.checkpoint(0)
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         if self.1.fetch_xor(true, Ordering::SeqCst) {
             return Box::pin(async { Err(Error::CheckpointMoved { name: self.0.name.into(), expected: 0 }) });
         }
-        self.0.advance(store)
+        self.0.advance(store, partition)
     }
 }
 

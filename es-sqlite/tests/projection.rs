@@ -24,7 +24,7 @@ async fn a_projection_catches_up_and_then_follows() {
     deposit(&store, &[("a", 500), ("b", -20)]).await;
     for projection in both(&path, &store).await {
         assert_eq!(projection.name(), "balances");
-        assert_eq!(projection.checkpoint().await.unwrap(), 0);
+        assert_eq!(projection.checkpoint(0).await.unwrap(), 0);
         assert_eq!(rows(&projection).await, expected(&[]));
         assert_eq!(projection.catch_up().await.unwrap(), 4);
         assert_eq!(rows(&projection).await, expected(&[("a", 500), ("b", -20)]));
@@ -34,7 +34,7 @@ async fn a_projection_catches_up_and_then_follows() {
     deposit(&store, &[("a", 1)]).await;
     heads.wait_for(|head| *head == 5).await.unwrap();
     for projection in [same, own] {
-        let progress = projection.advance(&store).await.unwrap();
+        let progress = projection.advance(&store, 0).await.unwrap();
         assert_eq!((progress.checkpoint, progress.caught_up), (5, true));
         assert_eq!(rows(&projection).await, expected(&[("a", 501), ("b", -20)]));
         let cents = projection
@@ -76,7 +76,7 @@ async fn a_long_log_goes_through_in_pages() {
     let pages: [&[u64]; 2] = [&[1_001, 2_001, 2_201, 2_401, 2_501], &[1_001, 2_001, 2_501]];
     for (projection, pages) in both(&path, &store).await.into_iter().zip(pages) {
         for page in pages {
-            let progress = projection.advance(&store).await.unwrap();
+            let progress = projection.advance(&store, 0).await.unwrap();
             assert_eq!((progress.checkpoint, progress.caught_up), (*page, *page == 2_501));
         }
         assert_eq!(rows(&projection).await, expected(&[("a", 2_500)]));

@@ -63,7 +63,7 @@ async fn a_hook_added_or_removed_stops_the_projection_until_it_is_rebuilt() {
         let more = build(own_file, balances(), &path, &store);
         for _ in 0..2 {
             assert_eq!(changed(&more.catch_up().await.unwrap_err()), (vec![DEPOSITED], vec![]));
-            assert_eq!(changed(&more.advance(&store).await.unwrap_err()), (vec![DEPOSITED], vec![]));
+            assert_eq!(changed(&more.advance(&store, 0).await.unwrap_err()), (vec![DEPOSITED], vec![]));
         }
         assert_eq!(rows(&more).await, expected(&[("a", 0)]), "what is there can still be read");
         more.rebuild().await.unwrap();

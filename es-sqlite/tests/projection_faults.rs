@@ -53,7 +53,7 @@ async fn a_poison_event_stops_the_projection_right_before_its_commit() {
                 let Error::ProjectionFaulted { name, position, source } = error else { panic!("{error}") };
                 assert_eq!((name.as_str(), position), ("fragile", 4));
                 assert!(source.to_string().contains("not today") || source.to_string().ends_with("panicked"));
-                assert_eq!(projection.checkpoint().await.unwrap(), 2, "half a commit is never shown");
+                assert_eq!(projection.checkpoint(0).await.unwrap(), 2, "half a commit is never shown");
                 assert_eq!(rows(&projection).await, expected(&[("a", 0), ("b", 0)]));
             }
             append(&store, "unharmed", 1).await;
@@ -204,7 +204,7 @@ async fn a_hook_that_leaves_a_foreign_key_dangling_harms_only_itself() {
         for projection in [&projection, &own] {
             let error = projection.catch_up().await.unwrap_err();
             assert!(matches!(error, Error::Database { .. }), "{error}");
-            assert_eq!(projection.checkpoint().await.unwrap(), 0);
+            assert_eq!(projection.checkpoint(0).await.unwrap(), 0);
         }
     }
     for append in appends {

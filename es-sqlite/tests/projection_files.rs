@@ -25,7 +25,7 @@ async fn a_reset_or_rebuilt_projection_equals_the_live_one() {
         projection.catch_up().await.unwrap();
         let live = rows(&projection).await;
         projection.reset().await.unwrap();
-        assert_eq!(projection.checkpoint().await.unwrap(), 0);
+        assert_eq!(projection.checkpoint(0).await.unwrap(), 0);
         assert_eq!(rows(&projection).await, expected(&[]));
         projection.catch_up().await.unwrap();
         assert_eq!(rows(&projection).await, live);

@@ -106,7 +106,7 @@ async fn a_read_model_that_has_handled_nothing_may_follow_another_store() {
     let projection = balances().build_in(&read, &other).unwrap();
     projection.catch_up().await.unwrap();
     assert_eq!(rows(&projection).await, expected(&[("b", 0)]));
-    for error in [former.catch_up().await.unwrap_err(), former.checkpoint().await.unwrap_err()] {
+    for error in [former.catch_up().await.unwrap_err(), former.checkpoint(0).await.unwrap_err()] {
         assert!(matches!(error, Error::StoreIdentityChanged { .. }), "{error}");
     }
 }
@@ -118,7 +118,7 @@ async fn a_projection_run_on_another_store_than_it_was_built_on_stops() {
     let other = SqliteStore::open(path.with_file_name("other.db")).await.unwrap();
     open_account(&other, "b").await;
     let projection = balances().build_in(path.with_file_name("read.db"), &store).unwrap();
-    let error = projection.advance(&other).await.unwrap_err();
+    let error = projection.advance(&other, 0).await.unwrap_err();
     assert!(matches!(error, Error::StoreIdentityChanged { .. }), "{error}");
 }
 

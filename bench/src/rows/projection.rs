@@ -87,9 +87,9 @@ impl Row for CatchUp {
             drive(1, budget.pass(), |_, mut turns| {
                 let (log, balances) = (log.clone(), balances.clone());
                 async move {
-                    let mut at = balances.checkpoint().await?;
+                    let mut at = balances.checkpoint(0).await?;
                     while at < events && turns.next().is_some() {
-                        let progress = balances.advance(&log).await?;
+                        let progress = balances.advance(&log, 0).await?;
                         turns.handled(progress.checkpoint - at);
                         at = progress.checkpoint;
                     }

@@ -45,7 +45,9 @@ impl Inner {
             Target::Store(_) | Target::File(_) => PAGE,
         };
         let Page { events, scanned_to } = store.read_all(checkpoint.position, limit, &self.filter).await?;
-        let progress = Progress { checkpoint: scanned_to, caught_up: scanned_to >= head };
+        let progress = Progress::at(scanned_to)
+            .caught_up(scanned_to >= head)
+            .handled(events.len() as u64, events.last().map(|event| event.meta.recorded_at));
         if scanned_to == checkpoint.position {
             return Ok(progress);
         }

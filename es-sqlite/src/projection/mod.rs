@@ -110,8 +110,8 @@ impl SqliteProjection {
     /// model was made from, or what the storage reports.
     pub async fn catch_up(&self) -> Result<u64, Error> {
         loop {
-            match self.advance(&self.inner.store).await {
-                Ok(Progress { checkpoint, caught_up: true }) => return Ok(checkpoint),
+            match self.advance(&self.inner.store, 0).await {
+                Ok(Progress { checkpoint, caught_up: true, .. }) => return Ok(checkpoint),
                 // Another process was first with this page.
                 Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
                 Err(error) => return Err(error),
@@ -168,12 +168,12 @@ impl Subscriber for SqliteProjection {
         &self.inner.name
     }
 
-    fn checkpoint(&self) -> BoxFuture<'_, Result<u64, Error>> {
+    fn checkpoint(&self, _partition: u32) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(async { Ok(self.inner.checkpoint(self.inner.store.identity().id).await?.position) })
     }
 
     /// Handles one page. Of a page with an event that fails, the commits before that event are kept.
-    fn advance<'a>(&'a self, store: &'a dyn EventStore) -> BoxFuture<'a, Result<Progress, Error>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, _partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
             self.inner.advance(store).await

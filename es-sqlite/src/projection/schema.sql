@@ -1,7 +1,8 @@
 -- What a file with read models keeps beside them; the store's own file has these tables too.
 
 -- How far a projection has come, of which store, and the types of the events it has hooks for, one on each line.
--- The generation rises with each reset and each time the hooks of an empty read model change.
+-- The generation rises with each reset, with each new owner, and each time the hooks of an empty read model change.
+-- An owner (a random number of its own) has the partition to itself until its lease is over, in microseconds.
 CREATE TABLE es_checkpoints (
   name TEXT NOT NULL,
   partition INTEGER NOT NULL,
@@ -9,6 +10,8 @@ CREATE TABLE es_checkpoints (
   generation INTEGER NOT NULL,
   store_id BLOB NOT NULL,
   hooks TEXT NOT NULL,
+  owner BLOB,
+  leased_until INTEGER NOT NULL DEFAULT 0,
   PRIMARY KEY (name, partition)
 ) STRICT, WITHOUT ROWID;
 
