@@ -4,8 +4,9 @@ use es_core::{Error, Filter, Page};
 use rusqlite::Connection;
 
 use crate::{
+    errors::Place,
     event_row::{EventRow, columns},
-    reader::Reader,
+    names::Names,
     scan::Scan,
 };
 
@@ -23,8 +24,12 @@ pub(crate) fn head(connection: &Connection) -> rusqlite::Result<u64> {
 
 /// Reads a page after a position. Where an event is damaged, the page ends before its commit; only a page that would
 /// start with it is an error.
-pub(crate) fn read(reader: &mut Reader, after: u64, limit: usize, filter: &Filter) -> Result<Page, Error> {
-    let Reader { connection, names, place } = reader;
+pub(crate) fn read(
+    (connection, names, place): (&Connection, &mut Names, &Place),
+    after: u64,
+    limit: usize,
+    filter: &Filter,
+) -> Result<Page, Error> {
     let (Ok(from), 1..) = (i64::try_from(after), limit) else {
         return Ok(Page { events: Vec::new(), scanned_to: after });
     };

@@ -35,6 +35,13 @@ impl Default for Names {
 }
 
 impl Names {
+    /// Forgets all: what was met may have been taken back.
+    pub(crate) fn clear(&mut self) {
+        self.ids.clear();
+        self.streams.clear();
+        self.types.clear();
+    }
+
     /// The number of a stream, if it exists.
     pub(crate) fn id(&mut self, connection: &Connection, place: &Place, key: &StreamKey) -> Result<Option<i64>, Error> {
         if let Some(id) = self.ids.get(key) {

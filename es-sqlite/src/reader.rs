@@ -25,6 +25,13 @@ pub(crate) struct Reader {
     pub(crate) place: Arc<Place>,
 }
 
+impl Reader {
+    /// What reading the log takes.
+    pub(crate) fn parts(&mut self) -> (&Connection, &mut Names, &Place) {
+        (&self.connection, &mut self.names, &self.place)
+    }
+}
+
 /// The reading connections of one file, opened when they are first needed.
 pub(crate) struct Readers {
     place: Arc<Place>,

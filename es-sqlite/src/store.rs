@@ -119,7 +119,7 @@ impl EventStore for SqliteStore {
     }
 
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(self.0.readers.read(move |reader| log::read(reader, after, limit, filter)))
+        Box::pin(self.0.readers.read(move |reader| log::read(reader.parts(), after, limit, filter)))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<u64>> {

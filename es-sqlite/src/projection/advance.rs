@@ -15,7 +15,7 @@ use crate::errors;
 /// Events of a page, far from the head or in a file of its own: each page costs a sync.
 const PAGE: usize = 1_000;
 /// Events of a page near the head, written by the store's writer, which has others waiting.
-const PAGE_NEAR_HEAD: usize = 200;
+pub(super) const PAGE_NEAR_HEAD: usize = 200;
 
 impl Inner {
     /// The checkpoint, if it is one of this store.
@@ -88,7 +88,7 @@ impl Inner {
     }
 
     /// Calls the hooks of one event, under watch.
-    fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
+    pub(super) fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
         let tx = Tx::new(connection, Some(guard));
         for hook in self.hooks.get(&*event.meta.event_type).into_iter().flatten() {
             let called =

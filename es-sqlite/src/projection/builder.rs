@@ -1,13 +1,19 @@
 //! Building a projection: its tables, its hooks, its file.
 
-use std::{collections::HashMap, fmt, path::Path, sync::Arc};
+use std::{
+    collections::HashMap,
+    fmt,
+    path::Path,
+    sync::{Arc, Weak},
+};
 
 use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent};
 
 use rusqlite::Connection;
 
 use super::{
-    Inner, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, target::Target,
+    Inner, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState, migrations::Migrations,
+    target::Target,
 };
 use crate::{SqliteStore, blocking, names};
 
@@ -67,12 +73,39 @@ impl SqliteProjectionBuilder {
         self.finish(Target::open(path.as_ref(), store)?, store)
     }
 
+    /// As [`build`](Self::build), and each append also runs the hooks, in its own transaction: a read right after a
+    /// command sees what the command did, without waiting. An event that a hook refuses is not recorded, and whoever
+    /// sent its command gets [`ProjectionFaulted`](Error::ProjectionFaulted). All the store's appends take the time of
+    /// the hooks, so keep them short, and give the projection to a runner like any other.
+    ///
+    /// This holds for appends of this process, as long as a clone of the projection lives, and while the read model is
+    /// at most 200 events behind; a page or less is caught up on the way. One that is further behind, or that can't
+    /// handle an earlier event, is left to the runner, which says so in its status.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub fn build_inline(self, store: &SqliteStore) -> Result<SqliteProjection, Error> {
+        let projection = self.build(store)?;
+        let inner: Weak<Inner> = Arc::downgrade(&projection.inner);
+        store.queue().follow(inner);
+        Ok(projection)
+    }
+
     fn finish(self, target: Target, store: &SqliteStore) -> Result<SqliteProjection, Error> {
         let Self { name, migrations, hooks } = self;
         check_name(&name)?;
         let filter = Filter::all().event_types(hooks.keys().copied());
         let hooked = Hooked::new(hooks.keys().copied());
-        let inner = Arc::new(Inner { name, migrations, hooks, hooked, filter, target, store: store.clone() });
+        let inner = Arc::new(Inner {
+            name,
+            migrations,
+            hooks,
+            hooked,
+            filter,
+            target,
+            store: store.clone(),
+            inline: InlineState::default(),
+        });
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
             let Inner { name, migrations, hooked, target, store, .. } = &*registered;

@@ -5,6 +5,7 @@ mod authorizer;
 mod builder;
 mod checkpoint;
 mod hooked;
+mod inline;
 mod migrations;
 mod target;
 mod tx;
@@ -15,7 +16,10 @@ use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store
 use tokio::sync::Mutex;
 
 pub(crate) use self::authorizer::Guard;
-use self::{builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, target::Target};
+use self::{
+    builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState, migrations::Migrations,
+    target::Target,
+};
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
     tx::Tx,
@@ -61,6 +65,7 @@ pub(crate) struct Inner {
     filter: Filter,
     target: Target,
     store: SqliteStore,
+    inline: InlineState,
 }
 
 impl SqliteProjection {

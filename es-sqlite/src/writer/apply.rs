@@ -6,6 +6,7 @@ use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, 
 
 use super::{
     batch::{Broken, Transaction, Work},
+    inline,
     ledger::{End, Stream},
     queue::Reply,
 };
@@ -44,7 +45,8 @@ impl Work for Append {
         if let Some(reply) = &mut self.reply {
             reply.start();
         }
-        let answer = match append(&self.commit, &self.metadata, transaction) {
+        let appended = inline::kept(transaction, |transaction| append(&self.commit, &self.metadata, transaction));
+        let answer = match appended {
             Ok(appended) => Ok(appended),
             Err(Stop::Refused(error)) => Err(error),
             Err(Stop::Broken(broken)) => return Err(broken),
@@ -78,7 +80,7 @@ impl Work for Append {
 }
 
 /// Why an append ends early.
-enum Stop {
+pub(super) enum Stop {
     /// Before anything was written.
     Refused(Error),
     /// In the middle.

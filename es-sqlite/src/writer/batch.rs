@@ -4,7 +4,7 @@ use es_core::{CommandId, Error};
 use rusqlite::{CachedStatement, Connection};
 use tokio::sync::watch;
 
-use super::{ledger::Ledger, queue::Queued};
+use super::{inline::Followers, ledger::Ledger, queue::Queued};
 use crate::{
     commands,
     errors::{self, Place},
@@ -74,6 +74,8 @@ pub(crate) struct Transaction<'w> {
     pub(super) head: &'w watch::Sender<u64>,
     /// The store's clock when the transaction began.
     pub(super) now: i64,
+    /// Read models that are kept in the append's own transaction.
+    pub(super) followers: &'w Followers,
     pub(super) statements: Statements<'w>,
 }
 

@@ -6,7 +6,12 @@ use es_core::StreamKey;
 use foldhash::fast::RandomState;
 use rusqlite::{Connection, OptionalExtension};
 
-use crate::{cache::Cache, checksum::Checksum, fold, names};
+use crate::{
+    cache::Cache,
+    checksum::Checksum,
+    fold,
+    names::{self, Names},
+};
 
 /// Streams remembered, in each of two halves.
 const STREAMS: usize = 32_768;
@@ -35,13 +40,21 @@ pub(super) struct Ledger {
     end: End,
     streams: Cache<StreamKey, Stream, RandomState>,
     types: HashMap<String, i64, RandomState>,
+    /// For reading the log inside the transaction.
+    names: Names,
     /// A transaction has begun and was not committed.
     open: bool,
 }
 
 impl Ledger {
     pub(super) fn new() -> Self {
-        Self { end: End::default(), streams: Cache::new(STREAMS), types: HashMap::default(), open: false }
+        Self {
+            end: End::default(),
+            streams: Cache::new(STREAMS),
+            types: HashMap::default(),
+            names: Names::default(),
+            open: false,
+        }
     }
 
     /// Starts a transaction. If the last one was not committed, or the file does not end where that left it because
@@ -59,6 +72,17 @@ impl Ledger {
     /// The log's end inside the open transaction.
     pub(super) fn end(&mut self) -> &mut End {
         &mut self.end
+    }
+
+    /// The names that were met while reading the log inside the transaction.
+    pub(super) fn names(&mut self) -> &mut Names {
+        &mut self.names
+    }
+
+    /// What was written since the log ended here was taken back, and with it what it taught.
+    pub(super) fn taken_back(&mut self, end: End) {
+        self.forget();
+        (self.end, self.open) = (end, true);
     }
 
     /// A stream, if it exists.
@@ -119,6 +143,7 @@ impl Ledger {
         self.end = End::default();
         self.streams.clear();
         self.types.clear();
+        self.names.clear();
         self.open = false;
     }
 }

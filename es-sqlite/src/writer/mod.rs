@@ -7,6 +7,7 @@ mod apply;
 mod batch;
 mod housekeeping;
 mod in_place;
+mod inline;
 mod ledger;
 mod offer;
 mod queue;
@@ -27,11 +28,12 @@ use es_core::{Clock, Error, store::StoreIdentity};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-pub(crate) use self::{apply::Append, offer::Offer, queue::Queue, task::Task};
+pub(crate) use self::{apply::Append, inline::Inline, offer::Offer, queue::Queue, task::Task};
 use self::{
     batch::{Batch, Statements, Transaction},
     housekeeping::Housekeeping,
     in_place::Shared,
+    inline::Followers,
     ledger::Ledger,
     queue::{Message, Queued, Rooms},
 };
@@ -64,11 +66,11 @@ pub(crate) struct Setup {
 /// Starts the writer's thread, which opens the file and says which store it is.
 pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error> {
     let shared = Arc::new(Shared::default());
-    let room = Queue::all_room();
-    let (queue, receiver) = Queue::new(Arc::clone(&shared), Arc::clone(&room));
+    let (room, followers) = (Queue::all_room(), Arc::<Followers>::default());
+    let (queue, receiver) = Queue::new(Arc::clone(&shared), Arc::clone(&room), Arc::clone(&followers));
     let (opened, identity) = oneshot::channel();
     let thread = std::thread::Builder::new().name("es-sqlite writer".into());
-    let run = move || match Writer::open(setup, room) {
+    let run = move || match Writer::open(setup, room, followers) {
         Ok((writer, identity)) => {
             *shared.lock() = Some(writer);
             // Dropped by someone who no longer waits for the store: then there is no queue either.
@@ -136,6 +138,7 @@ fn serve(shared: &Shared, receiver: &Receiver<Message>) {
 struct Writer {
     setup: Setup,
     room: Arc<Semaphore>,
+    followers: Arc<Followers>,
     guard: Guard,
     /// None after it could no longer be trusted, until a new one is open.
     connection: Option<Connection>,
@@ -149,7 +152,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(setup: Setup, room: Arc<Semaphore>) -> Result<(Self, StoreIdentity), Error> {
+    fn open(setup: Setup, room: Arc<Semaphore>, followers: Arc<Followers>) -> Result<(Self, StoreIdentity), Error> {
         let Setup { place, durability, create, clock, .. } = &setup;
         let connection = migrate::open(place, &schema::STORE, Role::Writer(*durability), *create)?;
         let identity = identity::of(&connection, place)?;
@@ -166,6 +169,7 @@ impl Writer {
             data_version: 0,
             setup,
             room,
+            followers,
         };
         writer.adopt(connection)?;
         Ok((writer, identity))
@@ -195,13 +199,22 @@ impl Writer {
             }
             return;
         }
-        let Self { connection: Some(connection), guard, ledger, setup, .. } = self else { return };
+        let Self { connection: Some(connection), guard, ledger, setup, followers, .. } = self else { return };
         // Work that is dropped while this unwinds answers itself. The clock is the user's, and may panic as well.
         let ran = catch_unwind(AssertUnwindSafe(|| {
             let (now, place, head) = (setup.clock.now().as_micros(), &setup.place, &setup.head);
             batch::run(
                 batch,
-                &mut Transaction { connection, place, guard, ledger, head, now, statements: Statements::default() },
+                &mut Transaction {
+                    connection,
+                    place,
+                    guard,
+                    ledger,
+                    head,
+                    now,
+                    followers,
+                    statements: Statements::default(),
+                },
             )
         }));
         match ran.unwrap_or(Batch::Lost) {

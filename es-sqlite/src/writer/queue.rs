@@ -4,7 +4,7 @@ use std::{
     cell::Cell,
     fmt,
     sync::{
-        Arc,
+        Arc, Weak,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -13,7 +13,11 @@ use std::{
 use es_core::{CommandId, Error};
 use tokio::sync::{Semaphore, oneshot};
 
-use super::{batch::Work, in_place::Shared};
+use super::{
+    batch::Work,
+    in_place::Shared,
+    inline::{Followers, Inline},
+};
 
 /// Room in the queue, in pieces of 4 KiB: 64 MB or 16,384 small commits, waiting or under way.
 const ROOM: u32 = 16_384;
@@ -99,13 +103,23 @@ pub(crate) struct Queue {
     shared: Arc<Shared>,
     sender: mpsc::Sender<Message>,
     room: Arc<Semaphore>,
+    followers: Arc<Followers>,
     closing: AtomicBool,
 }
 
 impl Queue {
-    pub(super) fn new(shared: Arc<Shared>, room: Arc<Semaphore>) -> (Self, mpsc::Receiver<Message>) {
+    pub(super) fn new(
+        shared: Arc<Shared>,
+        room: Arc<Semaphore>,
+        followers: Arc<Followers>,
+    ) -> (Self, mpsc::Receiver<Message>) {
         let (sender, receiver) = mpsc::channel();
-        (Self { shared, sender, room, closing: AtomicBool::new(false) }, receiver)
+        (Self { shared, sender, room, followers, closing: AtomicBool::new(false) }, receiver)
+    }
+
+    /// Has a read model kept in the transactions of appends from now on, as long as it lives.
+    pub(crate) fn follow(&self, inline: Weak<dyn Inline>) {
+        self.followers.add(inline);
     }
 
     /// All the room there is.

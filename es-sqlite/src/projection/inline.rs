@@ -1,0 +1,91 @@
+//! A read model in the append's own transaction.
+
+use std::{
+    ops::Range,
+    sync::atomic::{AtomicU64, Ordering},
+};
+
+use es_core::{Error, EventStore};
+use rusqlite::Connection;
+
+use super::{
+    Guard, Inner,
+    advance::PAGE_NEAR_HEAD,
+    checkpoint::{Checkpoint, Moving},
+};
+use crate::{errors::Place, log, names::Names, writer::Inline};
+
+/// Where the read model was left behind, so that not every append tries again; one more than its checkpoint there.
+#[derive(Debug, Default)]
+pub(super) struct InlineState(AtomicU64);
+
+impl Inline for Inner {
+    fn follow(
+        &self,
+        (connection, names, place): (&Connection, &mut Names, &Place),
+        guard: &Guard,
+        commit: Range<u64>,
+    ) -> Result<(), Error> {
+        let at = |error| place.error("reading a checkpoint", error);
+        let Some(checkpoint) = Checkpoint::read(connection, &self.name).map_err(at)? else { return Ok(()) };
+        let near = checkpoint.position + PAGE_NEAR_HEAD as u64 >= commit.start && checkpoint.position < commit.end;
+        let usable = checkpoint.store == self.store.identity().id && checkpoint.hooked == self.hooked;
+        if !near || !usable || self.inline.0.load(Ordering::Relaxed) == checkpoint.position + 1 {
+            return Ok(());
+        }
+        let control = |sql: &str| {
+            connection.prepare_cached(sql).and_then(|mut statement| statement.execute(())).map_err(at).map(|_| ())
+        };
+        control("SAVEPOINT es_inline -- es")?;
+        match self.keep_inline((connection, names, place), guard, &checkpoint, commit.end) {
+            Ok(()) => {
+                self.inline.0.store(0, Ordering::Relaxed);
+                control("RELEASE es_inline -- es")
+            }
+            Err(error) if connection.is_autocommit() || failed_at(&error).is_none_or(|at| at > commit.start) => {
+                Err(error)
+            }
+            // An earlier event is to blame, and this commit is not the one to suffer.
+            Err(error) => {
+                tracing::error!(projection = self.name, %error, "left behind by appends");
+                self.inline.0.store(checkpoint.position + 1, Ordering::Relaxed);
+                control("ROLLBACK TO es_inline -- es")?;
+                control("RELEASE es_inline -- es")
+            }
+        }
+    }
+}
+
+impl Inner {
+    fn keep_inline(
+        &self,
+        (connection, names, place): (&Connection, &mut Names, &Place),
+        guard: &Guard,
+        checkpoint: &Checkpoint,
+        end: u64,
+    ) -> Result<(), Error> {
+        checkpoint.move_to(connection, &self.name, end).map_err(|moving| match moving {
+            Moving::Moved => Error::CheckpointMoved { name: self.name.clone(), expected: checkpoint.position },
+            Moving::Failed(error) => place.error("moving a checkpoint", error),
+        })?;
+        let mut after = checkpoint.position;
+        while after < end {
+            let page = log::read((connection, names, place), after, PAGE_NEAR_HEAD, &self.filter)?;
+            page.events.iter().try_for_each(|event| self.apply(connection, guard, event))?;
+            if page.scanned_to == after {
+                break;
+            }
+            after = page.scanned_to;
+        }
+        Ok(())
+    }
+}
+
+/// The event that an error is about, if it is about one.
+fn failed_at(error: &Error) -> Option<u64> {
+    match error {
+        Error::ProjectionFaulted { position, .. } => Some(*position),
+        Error::Corrupt { .. } => Some(0),
+        _ => None,
+    }
+}
