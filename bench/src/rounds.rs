@@ -197,6 +197,11 @@ impl Turns {
         Some(self.calls)
     }
 
+    /// Has the time of this call count from here.
+    pub(crate) fn time_from_here(&mut self) {
+        self.begun = Some(Instant::now());
+    }
+
     /// Says that the last call handled so many events, not one.
     pub(crate) fn handled(&mut self, events: u64) {
         self.operations += events;

@@ -4,6 +4,7 @@ mod append;
 mod bulk;
 mod command;
 mod growth;
+mod live;
 mod load;
 mod projection;
 mod scan;
@@ -37,6 +38,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.push(Box::new(scan::Scan::handed_over()));
     rows.push(Box::new(projection::CatchUp::same_file()));
     rows.push(Box::new(projection::CatchUp::own_file()));
+    rows.extend([1, 4, 16].map(|projections| Box::new(live::Live { projections }) as Box<dyn Row>));
     rows.extend(growth::rows());
     rows
 }

@@ -21,7 +21,7 @@ use crate::{
 };
 
 const TABLE: &str = "CREATE TABLE balance (account_id TEXT PRIMARY KEY, cents INTEGER NOT NULL) STRICT";
-const ADD: &str = "INSERT INTO balance (account_id, cents) VALUES (?1, ?2)
+pub(crate) const ADD: &str = "INSERT INTO balance (account_id, cents) VALUES (?1, ?2)
     ON CONFLICT (account_id) DO UPDATE SET cents = cents + excluded.cents";
 
 /// A projection, against the same SQL in batches of 1,000 events.

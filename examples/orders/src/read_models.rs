@@ -3,9 +3,7 @@
 use es_core::{AppError, QueryContext, Result, Timestamp};
 use es_sqlite::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
 
-use crate::orders::v1::{
-    ListOrdersRequest, ListOrdersResponse, OrderHooks, OrderQueryService, OrderStatus, OrderView,
-};
+use crate::orders::v1::{ListOrdersRequest, ListOrdersResponse, OrderHooks, OrderQueryService, OrderStatus, OrderView};
 
 /// Orders listed when the request does not say how many.
 const LIMIT: u32 = 20;
@@ -56,11 +54,7 @@ pub fn orders() -> SqliteProjectionBuilder {
 pub struct Queries(pub SqliteProjection);
 
 impl OrderQueryService for Queries {
-    async fn list_orders(
-        &self,
-        request: ListOrdersRequest,
-        _: &QueryContext,
-    ) -> Result<ListOrdersResponse, AppError> {
+    async fn list_orders(&self, request: ListOrdersRequest, _: &QueryContext) -> Result<ListOrdersResponse, AppError> {
         let limit = if request.limit == 0 { LIMIT } else { request.limit };
         let orders = self.0.query(move |tx| {
             tx.query(
