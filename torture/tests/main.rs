@@ -9,6 +9,7 @@ mod hostile;
 mod kill;
 mod panics;
 mod power_cut;
+mod read_models;
 mod runtimes;
 mod shutdown;
 mod steps;
