@@ -14,7 +14,7 @@ use std::{
 
 use es_core::{
     AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent,
-    RecordedEvent, Snapshot, StreamKey, Tenant,
+    RecordedEvent, Request, ScheduleKey, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp,
 };
 use es_sqlite::{Finding, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
 use support::{AccountHooks, append, damage::by_hand, folder, log, stream};
@@ -48,6 +48,11 @@ async fn a_store(path: &Path) -> Vec<RecordedEvent> {
     let of_tenant = StreamKey::new(Some(tenant), "bank.v1.Account", AggregateId::new("s0").unwrap());
     let last = Commit::append(of_tenant.clone(), Expected::NoStream, vec![noted(13).claim("note", "0")]);
     store.append(last.command(answered("c-1", of_tenant))).await.unwrap();
+    let at = |key: &str| {
+        let request = Request::new("bank.v1.Bank", "Remind", "what was written");
+        ScheduledCommand::new(ScheduleKey::new(key).unwrap(), Timestamp::from_micros(7), request)
+    };
+    store.append(Commit::default().schedule(at("r-1")).schedule(at("r-2"))).await.unwrap();
     store.offer_snapshot(Snapshot { stream: stream("s1"), fingerprint: 7, version: 3, state: b"state".to_vec() });
     balances.catch_up().await.unwrap();
     let log = log(&store).await;
@@ -216,6 +221,22 @@ async fn damage_in_what_refers_to_events_is_named_and_nothing_else_is() {
         (
             "UPDATE es_commands SET id = 'c-9' WHERE tenant = 'acme'",
             "answer to command c-9 of tenant acme: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET due_at = 8 WHERE key = 'r-1'",
+            "command scheduled under `r-1`: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET tenant = 'acme' WHERE key = 'r-2'",
+            "command scheduled under `r-2` of tenant acme: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET command_id = 'c-9' WHERE key = 'r-2'",
+            "command scheduled under `r-2`: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET request = x'00' WHERE key = 'r-1'",
+            "command scheduled under `r-1`: its checksum is wrong".into(),
         ),
         (
             "UPDATE es_checkpoints SET position = 14",

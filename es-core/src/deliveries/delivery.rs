@@ -17,7 +17,7 @@ use crate::{
 
 /// How long a command is leased at a time; while it is being sent, the lease is renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// The pause before a command is sent again; it doubles up to the longest.
+/// The pause before a command is sent again; it doubles up to the longest, which a lease may last.
 const FIRST_PAUSE: Duration = Duration::from_millis(200);
 const LONGEST_PAUSE: Duration = Duration::from_secs(30);
 /// What is remembered of commands at most.
