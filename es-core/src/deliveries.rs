@@ -20,7 +20,8 @@ use crate::{
 
 /// Commands under way at once.
 const AT_ONCE: usize = 16;
-/// How long a command that is looked for may be overlooked: the clock may jump, another process may schedule one.
+/// How often commands that are due are looked for at least: a clock may jump, and a commit that only schedules moves no
+/// head that could be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The pause after the log moved, so that a busy store is not asked after each commit.
 const AFTER_COMMIT: Duration = Duration::from_millis(10);
@@ -141,7 +142,7 @@ impl Deliveries {
                     pause
                 }
             };
-            // Only what was looked at in vain is not looked at again at once.
+            // After an error only the pause ends the wait, so that a store in trouble is left alone.
             let wake = async {
                 if failed > 0 {
                     return std::future::pending().await;

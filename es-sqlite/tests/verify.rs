@@ -259,6 +259,27 @@ async fn damage_in_what_refers_to_events_is_named_and_nothing_else_is() {
 }
 
 #[tokio::test]
+async fn a_scheduled_command_that_its_index_of_times_does_not_lead_to_is_found() {
+    let (_folder, path) = folder();
+    a_store(&path).await;
+    let by_hand = |sql: &str| {
+        let hand = Connection::open(&path).unwrap();
+        hand.execute_batch(&format!("PRAGMA writable_schema = on; {sql}")).unwrap();
+        hand.close().unwrap();
+    };
+    // Unknown to SQLite for a moment, the index does not take part in the change.
+    by_hand(
+        "UPDATE sqlite_schema SET type = 'x', name = 'x', tbl_name = 'x', sql = '-- ' || sql WHERE name = 'es_scheduled_due'",
+    );
+    by_hand("UPDATE es_scheduled SET rowid = 100 WHERE key = 'r-1'");
+    by_hand(
+        "UPDATE sqlite_schema SET type = 'index', name = 'es_scheduled_due', tbl_name = 'es_scheduled', sql = substr(sql, 4)
+         WHERE name = 'x'",
+    );
+    assert_eq!(found(&path).await, ["command scheduled under `r-1`: the index of times does not lead to it"]);
+}
+
+#[tokio::test]
 async fn a_damaged_snapshot_is_a_note_and_one_ahead_of_its_stream_is_a_finding() {
     let (_folder, path) = folder();
     a_store(&path).await;

@@ -158,7 +158,8 @@ impl References<'_> {
     fn scheduled(&mut self) -> Result<(), Error> {
         const SQL: &str = "
             SELECT tenant, key, EXISTS (SELECT 1 FROM es_scheduled AS by_time INDEXED BY es_scheduled_due
-                WHERE by_time.due_at = s.due_at AND by_time.tenant = s.tenant AND by_time.key = s.key)
+                WHERE by_time.due_at = s.due_at AND by_time.tenant = s.tenant AND by_time.key = s.key
+                    AND by_time.rowid = s.rowid)
             FROM es_scheduled AS s NOT INDEXED ORDER BY rowid";
         self.table("es_scheduled", SQL, |this, row| {
             let (tenant, key, is_found) = (text(row, 0)?, text(row, 1)?, row.get(2)?);
