@@ -86,21 +86,25 @@ impl<R> Pending<R> {
         self.invalid.get_or_insert(Arc::new(error));
     }
 
-    async fn send(mut self) -> Result<(R, Response)>
-    where
-        R: Message + Default,
-    {
+    fn into_request(self) -> Result<Request> {
         if let Some(error) = self.invalid {
             return Err(Arc::try_unwrap(error).unwrap_or_else(|shared| Error::invalid_request(shared.to_string())));
         }
-        self.request.metadata = self.metadata.or(&self.defaults);
-        let answer = self.transport.call(self.request);
-        let response = match self.timeout {
+        Ok(Request { metadata: self.metadata.or(&self.defaults), ..self.request })
+    }
+
+    async fn send(self) -> Result<(R, Response)>
+    where
+        R: Message + Default,
+    {
+        let (transport, method, timeout) = (self.transport.clone(), self.method, self.timeout);
+        let answer = transport.call(self.into_request()?);
+        let response = match timeout {
             Some(after) => tokio::time::timeout(after, answer).await.map_err(|_| Error::Timeout { after })??,
             None => answer.await?,
         };
         let decoded = R::decode(&*response.data).map_err(|error| Error::Decode {
-            what: format!("the response `{}` of {}", self.method.output, self.method.route()),
+            what: format!("the response `{}` of {}", method.output, method.route()),
             source: DecodeError::malformed(error),
         })?;
         Ok((decoded, response))
@@ -183,6 +187,14 @@ impl<R> Call<R> {
     pub fn causation(mut self, id: impl Into<String>) -> Self {
         self.0.metadata.causation_id = Some(id.into());
         self
+    }
+
+    /// The request it would send, to be sent by someone else or later. The timeout is no part of it.
+    ///
+    /// # Errors
+    /// What was wrong with a value given before.
+    pub fn into_request(self) -> Result<Request> {
+        self.0.into_request()
     }
 }
 

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     Aggregate, AggregateId, Answer, AppError, Appended, Applier, CommandContext, CommandId, CommandRecord, Commit,
     Error, Metadata, MethodInfo, Outcome, PayloadHash, Receipt, Repository, Request, Response, Result, Root, StreamKey,
+    context::Work,
     decision::Decision,
     receive,
     root::AnyRoot,
@@ -145,15 +146,17 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     /// Stores what the handler accepted.
     async fn store(&mut self, root: Root<A>, context: CommandContext, data: Vec<u8>) -> Result<Response> {
         let snapshots = context.snapshots;
-        let enlisted = context.into_enlisted()?;
+        let Work { enlisted, schedule } = context.into_work()?;
         let mut roots: Vec<&dyn AnyRoot> = vec![&root];
         roots.extend(enlisted.iter().map(|root| &**root));
-        let record = self.record(root.version(), || Answer::Accepted(data.clone()));
-        if record.is_none() && !roots.iter().any(|root| root.has_emitted()) {
+        let mut commit = Commit::new(self.metadata.clone());
+        commit.command = self.record(root.version(), || Answer::Accepted(data.clone()));
+        commit.schedule = schedule;
+        if commit.command.is_none() && commit.schedule.is_empty() && !roots.iter().any(|root| root.has_emitted()) {
             self.decision.check(&root).await?;
         }
         let store = self.repository.store();
-        match store_roots(&**store, &roots, self.metadata.clone(), record, snapshots).await {
+        match store_roots(&**store, &roots, commit, snapshots).await {
             Ok(Appended::Replayed(outcome)) => self.replay(*outcome),
             Ok(Appended::Committed(committed)) => {
                 let receipt = root.receipt(committed.position);

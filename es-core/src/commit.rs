@@ -2,7 +2,10 @@
 
 use std::{borrow::Cow, collections::BTreeMap};
 
-use crate::{CommandId, Encoding, Expected, Metadata, StreamKey, Tenant, Timestamp, wire};
+use crate::{
+    CommandId, Encoding, Expected, Metadata, ScheduleChange, ScheduleKey, ScheduledCommand, StreamKey, Tenant,
+    Timestamp, wire,
+};
 
 /// Events for one or more streams of one tenant, and the command they answer: stored together or not at all.
 #[derive(Clone, Debug, Default)]
@@ -16,6 +19,8 @@ pub struct Commit {
     pub command: Option<CommandRecord>,
     /// Stored with each event.
     pub metadata: Metadata,
+    /// Commands to be sent later, and those not to be sent after all. Made in order: the last change to a key counts.
+    pub schedule: Vec<ScheduleChange>,
 }
 
 impl Commit {
@@ -54,9 +59,37 @@ impl Commit {
         self
     }
 
+    /// Sends a command later, in place of the one under the same key.
+    #[must_use]
+    pub fn schedule(mut self, command: ScheduledCommand) -> Self {
+        self.schedule.push(ScheduleChange::Send(Box::new(command)));
+        self
+    }
+
+    /// Forgets the command scheduled under a key.
+    #[must_use]
+    pub fn cancel(mut self, key: ScheduleKey) -> Self {
+        self.schedule.push(ScheduleChange::Cancel(key));
+        self
+    }
+
     /// How many events the commit has.
     pub fn event_count(&self) -> usize {
         self.streams.iter().map(|append| append.events.len()).sum()
+    }
+
+    /// Bytes of all payloads and of all scheduled commands.
+    pub fn byte_count(&self) -> usize {
+        let events = self.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len());
+        events.chain(self.scheduled().map(|command| command.request().body.len())).sum()
+    }
+
+    /// The commands to be sent later.
+    pub fn scheduled(&self) -> impl Iterator<Item = &ScheduledCommand> {
+        self.schedule.iter().filter_map(|change| match change {
+            ScheduleChange::Send(command) => Some(&**command),
+            ScheduleChange::Cancel(_) => None,
+        })
     }
 
     /// Refuses what no store may write: a stream or command of another tenant, or one stream twice.
@@ -68,6 +101,10 @@ impl Commit {
         let mut streams = self.streams.iter().map(|append| &append.stream).chain(of_command);
         if let Some(foreign) = streams.find(|stream| stream.tenant != self.tenant) {
             return Err(crate::Error::invalid_request(format!("{foreign} is of another tenant than its commit")));
+        }
+        if let Some(foreign) = self.scheduled().find(|command| command.tenant() != self.tenant.as_ref()) {
+            let why = format!("the command scheduled under `{}` is for another tenant than its commit", foreign.key());
+            return Err(crate::Error::invalid_request(why));
         }
         for (at, append) in self.streams.iter().enumerate() {
             if self.streams[..at].iter().any(|earlier| earlier.stream == append.stream) {

@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    AggregateId, Applier, CommandId, Error, EventStore, Metadata, Result, Root, SnapshotPolicy, StreamKey, Tenant,
-    Timestamp, load, root::AnyRoot,
+    AggregateId, Applier, Call, CommandId, Error, EventStore, Metadata, Result, Root, ScheduleChange, ScheduleKey,
+    ScheduledCommand, SnapshotPolicy, StreamKey, Tenant, Timestamp, load, root::AnyRoot,
 };
 
 /// The command's circumstances: who sent it, when, under which id.
@@ -20,6 +20,13 @@ pub struct CommandContext {
     now: Timestamp,
     pub(crate) snapshots: SnapshotPolicy,
     enlisted: Mutex<Vec<Slot>>,
+    schedule: Mutex<Vec<ScheduleChange>>,
+}
+
+/// What a handler did beside working on the command's own aggregate.
+pub(crate) struct Work {
+    pub(crate) enlisted: Vec<Box<dyn AnyRoot>>,
+    pub(crate) schedule: Vec<ScheduleChange>,
 }
 
 /// One enlisted stream. Its root is `None` while a guard has it.
@@ -37,7 +44,8 @@ impl CommandContext {
         snapshots: SnapshotPolicy,
     ) -> Self {
         let now = store.now();
-        Self { store, stream, command_id, metadata, now, snapshots, enlisted: Mutex::new(Vec::new()) }
+        let (enlisted, schedule) = Default::default();
+        Self { store, stream, command_id, metadata, now, snapshots, enlisted, schedule }
     }
 
     /// The id the caller gave the command.
@@ -113,6 +121,56 @@ impl CommandContext {
         Ok(Enlisted { context: self, root: Some(root) })
     }
 
+    /// Sends a call later, unless it is cancelled under its key before: stored together with what the command emits,
+    /// or not at all. It takes the place of what is scheduled under the same key; of several changes to one key within
+    /// a command the last one counts.
+    ///
+    /// The call is an un-awaited one of any generated client. It is sent by [`Deliveries`](crate::Deliveries), at least
+    /// once and always with the same command id: its own, or one made of tenant, key, time and content. What it leaves
+    /// open comes from this command: the tenant, the correlation and the trace context, and this command as its cause.
+    /// The principal does not: say on the call who sends it. The call's timeout counts for nothing.
+    ///
+    /// ```
+    /// # use std::time::Duration;
+    /// # use es_core::{AppError, Call, CommandContext};
+    /// fn remind_tomorrow<R>(context: &CommandContext, call: Call<R>) -> Result<(), AppError> {
+    ///     let tomorrow = context.now().saturating_add(Duration::from_secs(24 * 60 * 60));
+    ///     context.schedule(format!("reminder-{}", context.aggregate_id()), tomorrow, call)?;
+    ///     Ok(())
+    /// }
+    /// ```
+    ///
+    /// # Errors
+    /// [`InvalidId`](Error::InvalidId) for a bad key, what was wrong with the call, or
+    /// [`InvalidRequest`](Error::InvalidRequest) when it is for another tenant.
+    pub fn schedule<R>(&self, key: impl AsRef<str>, due: Timestamp, call: Call<R>) -> Result<()> {
+        let own = &self.metadata;
+        let defaults = Metadata {
+            tenant: own.tenant.clone(),
+            correlation_id: own.correlation_id.clone(),
+            causation_id: self.command_id.as_ref().map(ToString::to_string).or_else(|| own.causation_id.clone()),
+            traceparent: own.traceparent.clone(),
+            ..Metadata::default()
+        };
+        let command = ScheduledCommand::of_call(key.as_ref(), due, call, &defaults)?;
+        self.change_schedule(ScheduleChange::Send(Box::new(command)));
+        Ok(())
+    }
+
+    /// Forgets what is scheduled under a key, together with what the command emits. It does no harm when there is
+    /// nothing.
+    ///
+    /// # Errors
+    /// [`InvalidId`](Error::InvalidId) for a bad key.
+    pub fn cancel(&self, key: impl AsRef<str>) -> Result<()> {
+        self.change_schedule(ScheduleChange::Cancel(ScheduleKey::new(key)?));
+        Ok(())
+    }
+
+    fn change_schedule(&self, change: ScheduleChange) {
+        self.schedule.lock().unwrap_or_else(PoisonError::into_inner).push(change);
+    }
+
     /// Takes the slot of a stream, so that no second guard can have it.
     fn reserve(&self, stream: &StreamKey) -> Result<Reserved<'_>> {
         let taken = || Error::AlreadyEnlisted { stream: stream.clone() };
@@ -134,10 +192,12 @@ impl CommandContext {
         Ok(Enlisted { context: self, root: Some(*root) })
     }
 
-    /// The enlisted roots, when the handler is done.
-    pub(crate) fn into_enlisted(self) -> Result<Vec<Box<dyn AnyRoot>>> {
+    /// What belongs to the command beside its own aggregate, when the handler is done.
+    pub(crate) fn into_work(self) -> Result<Work> {
         let slots = self.enlisted.into_inner().unwrap_or_else(PoisonError::into_inner);
-        slots.into_iter().map(|slot| slot.root.ok_or(Error::StillEnlisted { stream: slot.stream })).collect()
+        let returned = |slot: Slot| slot.root.ok_or(Error::StillEnlisted { stream: slot.stream });
+        let enlisted = slots.into_iter().map(returned).collect::<Result<_>>()?;
+        Ok(Work { enlisted, schedule: self.schedule.into_inner().unwrap_or_else(PoisonError::into_inner) })
     }
 
     fn slots(&self) -> MutexGuard<'_, Vec<Slot>> {

@@ -107,10 +107,20 @@ id! {
     Tenant, "tenant"
 }
 
+id! {
+    /// The name a scheduled command is rescheduled and cancelled by. Unique within its tenant.
+    ScheduleKey, "schedule key"
+}
+
 impl CommandId {
     /// A new id that no one else has: a UUIDv7.
     pub fn random() -> Self {
         Self(uuid::Uuid::now_v7().to_string().into())
+    }
+
+    /// The id made of this name, the same each time: a UUIDv5.
+    pub(crate) fn made_of(name: &[u8]) -> Self {
+        Self(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name).to_string().into())
     }
 }
 

@@ -48,6 +48,7 @@
 //! | write a domain | [`event_applier`](macro@event_applier), [`Root`], [`CommandContext`], [`AppError`], [`ensure!`], [`testing`] |
 //! | load and save | [`Repository`], [`At`], [`SnapshotPolicy`] |
 //! | serve and call | [`LocalBus`], [`Service`], [`Transport`], [`Call`], [`Reply`], [`Receipt`] |
+//! | send later | [`CommandContext::schedule`], [`Schedule`], [`Deliveries`] |
 //! | project | [`Runner`], [`Subscriber`], [`HookBuilder`] |
 //! | store | [`EventStore`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |
 //! | handle errors | [`Error`], [`Retry`] |
@@ -62,6 +63,7 @@ mod command_call;
 mod commit;
 mod context;
 mod decision;
+mod deliveries;
 pub mod error;
 mod event;
 mod event_meta;
@@ -82,6 +84,7 @@ mod repository;
 mod retry;
 mod root;
 pub mod runner;
+mod schedule;
 mod snapshot;
 pub mod store;
 mod stream;
@@ -108,12 +111,13 @@ pub use commit::{
     Answer, Appended, ClaimChange, CommandRecord, Commit, Committed, NewEvent, Outcome, PayloadHash, StreamAppend,
 };
 pub use context::{CommandContext, Enlisted, QueryContext};
+pub use deliveries::{Deliveries, Delivering};
 pub use error::{Error, Result, Retry};
 pub use event::{Encoded, Encoding, Event, EventOf, EventSet, UpcastFrom};
 pub use event_meta::{EventMeta, Origin};
 pub use guard::{guard, guard_call};
 pub use hooks::{Hook, HookBuilder};
-pub use id::{AggregateId, CommandId, MAX_ID_BYTES, Tenant};
+pub use id::{AggregateId, CommandId, MAX_ID_BYTES, ScheduleKey, Tenant};
 pub use limits::Limits;
 pub use load::At;
 pub use memory::MemoryStore;
@@ -125,6 +129,7 @@ pub use recorded::{Filter, Page, RecordedEvent, RecordedRef};
 pub use repository::Repository;
 pub use root::Root;
 pub use runner::{Runner, Running};
+pub use schedule::{Schedule, ScheduleChange, ScheduledCommand};
 pub use snapshot::{Snapshot, SnapshotPolicy};
 pub use store::EventStore;
 pub use stream::{Expected, StreamKey};

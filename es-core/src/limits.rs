@@ -15,13 +15,13 @@ pub struct Limits {
     pub id_bytes: usize,
     /// Bytes of one event's payload. Default 256 KiB.
     pub event_bytes: usize,
-    /// Bytes of one event's metadata. Default 8 KiB.
+    /// Bytes of the metadata of one event or scheduled command. Default 8 KiB.
     pub metadata_bytes: usize,
     /// Bytes of one command as it arrives. Default 512 KiB.
     pub command_bytes: usize,
     /// Events of one commit. Default 1,000.
     pub commit_events: usize,
-    /// Bytes of all payloads of one commit. Default 8 MiB.
+    /// Bytes of all payloads of one commit, commands scheduled with it included. Default 8 MiB.
     pub commit_bytes: usize,
 }
 
@@ -85,6 +85,16 @@ impl Limits {
                     }
                 }
             }
+        }
+        for change in &commit.schedule {
+            self.check_id("schedule key", change.key().as_str())?;
+        }
+        for scheduled in commit.scheduled() {
+            let request = scheduled.request();
+            self.check_id("command id", scheduled.command_id().as_str())?;
+            self.check_command(request.body.len())?;
+            at_most("metadata", self.metadata_bytes, request.metadata.encoded_len())?;
+            bytes += request.body.len();
         }
         at_most("metadata", self.metadata_bytes, commit.metadata.encoded_len())?;
         if events > self.commit_events {

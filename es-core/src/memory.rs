@@ -1,5 +1,7 @@
 //! A store in memory: for tests, and for programs that need nothing kept.
 
+mod scheduled;
+
 use std::{
     collections::HashMap,
     ops::ControlFlow,
@@ -8,9 +10,11 @@ use std::{
 
 use tokio::sync::watch;
 
+use self::scheduled::Scheduled;
 use crate::{
     Appended, Clock, CommandId, CommandRecord, Commit, Committed, Error, EventMeta, EventStore, Filter, Limits,
-    Outcome, Page, RecordedEvent, RecordedRef, Result, Snapshot, StreamKey, SystemClock, Tenant, Timestamp,
+    Outcome, Page, RecordedEvent, RecordedRef, Result, ScheduledCommand, Snapshot, StreamKey, SystemClock, Tenant,
+    Timestamp,
     store::{BoxFuture, StoreIdentity, Visitor},
 };
 
@@ -46,6 +50,7 @@ struct State {
     commands: HashMap<(Option<Tenant>, CommandId), Outcome>,
     claims: HashMap<(Option<Tenant>, String, String), StreamKey>,
     snapshots: HashMap<(StreamKey, u64), Snapshot>,
+    scheduled: Scheduled,
 }
 
 impl MemoryStore {
@@ -112,6 +117,9 @@ impl State {
         self.change_claims(commit)?;
         let recorded_at = self.log.last().map_or(now, |last| last.meta.recorded_at.max(now));
         self.record(commit, recorded_at);
+        for change in &commit.schedule {
+            self.scheduled.change(commit.tenant.as_ref(), change);
+        }
         let position = self.head();
         if let Some(record) = &commit.command {
             let outcome = Outcome { record: record.clone(), position, recorded_at };
@@ -275,6 +283,35 @@ impl EventStore for MemoryStore {
         Box::pin(async move {
             Ok(self.state().claims.get(&(tenant.cloned(), constraint.to_owned(), key.to_owned())).cloned())
         })
+    }
+
+    fn scheduled<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>> {
+        Box::pin(async move { Ok(self.state().scheduled.get(tenant, key)) })
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Result<ScheduledCommand>>>> {
+        Box::pin(async move { Ok(self.state().scheduled.due(now, limit).into_iter().map(Ok).collect()) })
+    }
+
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>>> {
+        Box::pin(async move { Ok(self.state().scheduled.next_due(after)) })
+    }
+
+    fn lease<'a>(
+        &'a self,
+        command: &'a ScheduledCommand,
+        ended: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { Ok(self.state().scheduled.lease(command, ended, until)) })
+    }
+
+    fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>> {
+        Box::pin(async move { Ok(self.state().scheduled.settle(command)) })
     }
 
     fn identity(&self) -> StoreIdentity {

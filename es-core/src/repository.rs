@@ -3,8 +3,8 @@
 use std::{fmt, sync::Arc};
 
 use crate::{
-    Aggregate, AggregateId, AppError, Applier, At, EventStore, Metadata, Receipt, Reply, Result, Root, SnapshotPolicy,
-    StreamKey, Tenant,
+    Aggregate, AggregateId, AppError, Applier, At, Commit, EventStore, Metadata, Receipt, Reply, Result, Root,
+    SnapshotPolicy, StreamKey, Tenant,
     decision::Decision,
     guard::guard_call,
     hot_roots::{HotRoots, Turn},
@@ -137,7 +137,7 @@ impl<A: Aggregate> Repository<A> {
         A: Applier,
     {
         let metadata = Metadata { tenant: root.stream().tenant.clone(), ..self.metadata() };
-        let appended = store_roots(&self.store, &[&*root], metadata, None, self.snapshots).await?;
+        let appended = store_roots(&self.store, &[&*root], Commit::new(metadata), self.snapshots).await?;
         root.mark_committed();
         Ok(root.receipt(appended.position()))
     }

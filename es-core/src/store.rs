@@ -5,8 +5,8 @@ use std::{fmt, future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
 use tokio::sync::watch;
 
 use crate::{
-    Appended, CommandId, Commit, Filter, Limits, Outcome, Page, RecordedRef, Result, Snapshot, StreamKey, Tenant,
-    Timestamp,
+    Appended, CommandId, Commit, Filter, Limits, Outcome, Page, RecordedRef, Result, ScheduledCommand, Snapshot,
+    StreamKey, Tenant, Timestamp,
 };
 
 /// A future on the heap, as object-safe traits return it.
@@ -105,6 +105,50 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<StreamKey>>>;
 
+    /// The command scheduled under a key.
+    ///
+    /// # Errors
+    /// [`Corrupt`](crate::Error::Corrupt) when it is not what was written, or what the storage reports.
+    fn scheduled<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>>;
+
+    /// Scheduled commands of all tenants that are due and not leased, the earliest first, at most so many. One that
+    /// can't be read is given as the error that names it, and does not count.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn due(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Result<ScheduledCommand>>>>;
+
+    /// The earliest time after this one at which a scheduled command is due.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>>>;
+
+    /// Takes a scheduled command for delivery, so that nobody else does before `until`, and says whether that came
+    /// about. It does if the command still stands under its key, and its lease, if it has one, ends by `ended`: now to
+    /// take it, the end of one's own lease to change that.
+    ///
+    /// A lease that ends later than [`LONGEST_LEASE`](ScheduledCommand::LONGEST_LEASE) after `ended` is none.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn lease<'a>(
+        &'a self,
+        command: &'a ScheduledCommand,
+        ended: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool>>;
+
+    /// Forgets a scheduled command that was delivered, unless another one has taken its key. Says whether it was there.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>>;
+
     /// Which store this is.
     fn identity(&self) -> StoreIdentity;
 
@@ -168,6 +212,35 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<StreamKey>>> {
         (**self).claimant(tenant, constraint, key)
+    }
+
+    fn scheduled<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>> {
+        (**self).scheduled(tenant, key)
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Result<ScheduledCommand>>>> {
+        (**self).due(now, limit)
+    }
+
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>>> {
+        (**self).next_due(after)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        command: &'a ScheduledCommand,
+        ended: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool>> {
+        (**self).lease(command, ended, until)
+    }
+
+    fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>> {
+        (**self).settle(command)
     }
 
     fn identity(&self) -> StoreIdentity {

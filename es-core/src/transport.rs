@@ -25,7 +25,7 @@ impl MethodInfo {
 }
 
 /// One call on its way to a service: route, headers, bytes.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Request {
     /// Full name of the service.

@@ -1,27 +1,21 @@
 //! The commit of one decision: its roots, its command, its snapshots.
 
-use crate::{
-    Appended, CommandRecord, Commit, Error, EventStore, Metadata, Result, SnapshotPolicy, root::AnyRoot,
-    stream::StreamKey,
-};
+use crate::{Appended, Commit, Error, EventStore, Result, SnapshotPolicy, root::AnyRoot, stream::StreamKey};
 
-/// Turns what the roots emitted into one commit and stores it. The first root is the command's own.
+/// Adds what the roots emitted to a commit and stores it. The first root is the command's own.
 ///
-/// Without events and without a command id there is nothing to store; the answer then tells the head.
+/// Without events, a command id and a change to the schedule there is nothing to store; the answer then tells the head.
 pub(crate) async fn store_roots(
     store: &dyn EventStore,
     roots: &[&dyn AnyRoot],
-    metadata: Metadata,
-    command: Option<CommandRecord>,
+    mut commit: Commit,
     snapshots: SnapshotPolicy,
 ) -> Result<Appended> {
-    if command.is_none() && !roots.iter().any(|root| root.has_emitted()) {
+    if commit.command.is_none() && commit.schedule.is_empty() && !roots.iter().any(|root| root.has_emitted()) {
         let versions = roots.iter().map(|root| root.versions().1).collect();
         let committed = crate::Committed { position: store.head().await?, versions, recorded_at: store.now() };
         return Ok(Appended::Committed(committed));
     }
-    let mut commit = Commit::new(metadata);
-    commit.command = command;
     commit.streams = roots.iter().map(|root| root.to_append()).collect::<Result<_>>()?;
     if commit.streams.len() > 1 && !store.is_atomic_over_streams() {
         return Err(Error::Unsupported { what: "a commit over several streams" });

@@ -10,7 +10,7 @@ use std::sync::{
 use bank::{Account, AccountRepository, Accounts, Changed, answer, command};
 use es_core::{
     AppError, Appended, CommandId, Commit, Enlisted, Error, EventStore, Expected, Filter, Limits, MemoryStore,
-    NewEvent, Outcome, Page, Result, Snapshot, StreamKey, Tenant, Timestamp, ensure,
+    NewEvent, Outcome, Page, Result, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp, ensure,
     store::{BoxFuture, StoreIdentity, Visitor},
 };
 
@@ -203,6 +203,35 @@ impl EventStore for OneStream {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<StreamKey>>> {
         self.0.claimant(tenant, constraint, key)
+    }
+
+    fn scheduled<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>> {
+        self.0.scheduled(tenant, key)
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Result<ScheduledCommand>>>> {
+        self.0.due(now, limit)
+    }
+
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>>> {
+        self.0.next_due(after)
+    }
+
+    fn lease<'a>(
+        &'a self,
+        command: &'a ScheduledCommand,
+        ended: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool>> {
+        self.0.lease(command, ended, until)
+    }
+
+    fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>> {
+        self.0.settle(command)
     }
 
     fn identity(&self) -> StoreIdentity {

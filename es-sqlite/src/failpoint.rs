@@ -3,7 +3,7 @@
 
 /// All steps, in the order in which an append gets to them.
 #[cfg(feature = "failpoints")]
-pub const STEPS: [&str; 13] = [
+pub const STEPS: [&str; 14] = [
     "before BEGIN",
     "after BEGIN",
     "after reading the end",
@@ -14,6 +14,7 @@ pub const STEPS: [&str; 13] = [
     "after naming a type",
     "after inserting an event",
     "after taking unique keys",
+    "after changing the schedule",
     "before COMMIT",
     "after COMMIT",
     "before the answer",

@@ -80,6 +80,7 @@ mod names;
 mod projection;
 mod reader;
 mod scan;
+mod schedule;
 mod schema;
 mod snapshots;
 mod store;

@@ -81,3 +81,17 @@ CREATE TABLE es_snapshots (
   state BLOB NOT NULL,
   PRIMARY KEY (stream, fingerprint)
 ) STRICT;
+
+-- Commands to be sent later. leased_until: until then somebody else is sending it.
+CREATE TABLE es_scheduled (
+  tenant TEXT NOT NULL,
+  key TEXT NOT NULL,
+  due_at INTEGER NOT NULL,
+  leased_until INTEGER,
+  command_id TEXT NOT NULL,
+  checksum INTEGER NOT NULL,
+  request BLOB NOT NULL,
+  PRIMARY KEY (tenant, key)
+) STRICT;
+
+CREATE INDEX es_scheduled_due ON es_scheduled (due_at, tenant, key);

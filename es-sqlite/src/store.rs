@@ -7,10 +7,11 @@ use std::{
 };
 
 use es_core::{
-    Appended, Clock, CommandId, Commit, EventStore, Filter, Limits, Outcome, Page, Result, Snapshot, StreamKey, Tenant,
-    Timestamp,
+    Appended, Clock, CommandId, Commit, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand, Snapshot,
+    StreamKey, Tenant, Timestamp,
     store::{BoxFuture, StoreIdentity, Visitor},
 };
+use rusqlite::Connection;
 use tokio::sync::watch;
 
 use crate::{
@@ -18,9 +19,10 @@ use crate::{
     claims, commands,
     errors::Place,
     fold, log, names,
+    projection::Guard,
     reader::{Reader, Readers},
-    snapshots,
-    writer::{Append, Offer, Queue},
+    schedule, snapshots,
+    writer::{Append, Offer, Queue, Task},
 };
 
 /// An event store in one SQLite file.
@@ -92,12 +94,23 @@ impl SqliteStore {
     pub(crate) fn queue(&self) -> &Queue {
         &self.0.queue
     }
+
+    /// Changes something small in the writer's next transaction. It may be called again, on a fresh one.
+    async fn write<T: Send + 'static>(
+        &self,
+        what: &'static str,
+        write: impl Fn(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T> {
+        let place = Arc::clone(&self.0.place);
+        let run = move |connection: &Connection, _: &Guard| write(connection).map_err(|error| place.error(what, error));
+        self.0.queue.submit(0, None, |reply| Box::new(Task::new(run, reply))).await
+    }
 }
 
 impl EventStore for SqliteStore {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
         let checked = self.0.limits.check_commit(&commit).and_then(|()| commit.check_streams());
-        let bytes = commit.streams.iter().flat_map(|append| &append.events).map(|event| event.payload.len()).sum();
+        let bytes = commit.byte_count();
         let command = commit.command.as_ref().map(|command| command.id.clone());
         let done = self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply)));
         Box::pin(async move {
@@ -168,6 +181,44 @@ impl EventStore for SqliteStore {
                 .map_err(|error| reader.place.error("looking up a unique key", error))?;
             holder.map(|id| names::stream_key(&reader.connection, &reader.place, id)).transpose()
         }))
+    }
+
+    fn scheduled<'a>(
+        &'a self,
+        tenant: Option<&'a Tenant>,
+        key: &'a str,
+    ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>> {
+        let get = move |reader: &mut Reader| schedule::get(&reader.connection, &reader.place, tenant, key);
+        Box::pin(self.0.readers.look_up(get))
+    }
+
+    fn due(&self, now: Timestamp, limit: usize) -> BoxFuture<'_, Result<Vec<Result<ScheduledCommand>>>> {
+        Box::pin(self.0.readers.read(move |reader| schedule::due(&reader.connection, &reader.place, now, limit)))
+    }
+
+    fn next_due(&self, after: Timestamp) -> BoxFuture<'_, Result<Option<Timestamp>>> {
+        Box::pin(self.0.readers.look_up(move |reader| {
+            schedule::next_due(&reader.connection, after)
+                .map_err(|error| reader.place.error("looking for the next scheduled command", error))
+        }))
+    }
+
+    fn lease<'a>(
+        &'a self,
+        command: &'a ScheduledCommand,
+        ended: Timestamp,
+        until: Timestamp,
+    ) -> BoxFuture<'a, Result<bool>> {
+        let command = command.clone();
+        Box::pin(self.write("leasing a scheduled command", move |connection| {
+            schedule::lease(connection, &command, ended, until)
+        }))
+    }
+
+    fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>> {
+        let command = command.clone();
+        let settle = move |connection: &Connection| schedule::settle(connection, &command);
+        Box::pin(self.write("settling a scheduled command", settle))
     }
 
     fn identity(&self) -> StoreIdentity {

@@ -66,6 +66,7 @@ async fn tables_that_were_tampered_with_are_refused() {
         ("CREATE INDEX slow ON es_events (recorded_at)", "index slow"),
         ("DROP TRIGGER es_events_are_never_deleted", "es_events_are_never_deleted is missing"),
         ("DROP TABLE es_snapshots", "es_snapshots"),
+        ("DROP INDEX es_scheduled_due", "es_scheduled_due is missing"),
         ("CREATE VIEW es_extra AS SELECT 1", "view es_extra"),
     ] {
         let (_folder, path) = folder();

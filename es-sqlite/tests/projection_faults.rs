@@ -96,6 +96,7 @@ async fn sql_of_a_hook_can_not_touch_the_transaction_the_settings_or_the_stores_
         "DELETE FROM Es_Claims",
         "UPDATE es_checkpoints SET position = 9",
         "INSERT INTO es_types (name) VALUES ('x')",
+        "DELETE FROM es_scheduled",
         "DROP TABLE es_snapshots",
         "DROP TRIGGER es_events_are_never_deleted",
         "CREATE TABLE es_mine (id)",
@@ -115,7 +116,7 @@ async fn sql_of_a_hook_can_not_touch_the_transaction_the_settings_or_the_stores_
             balances().build(&store).unwrap();
             let own = path.with_file_name("own.db");
             balances().build_in(&own, &store).unwrap();
-            let of_the_store = ["es_events", "es_snapshots", "es_types", "es_claims"];
+            let of_the_store = ["es_events", "es_snapshots", "es_types", "es_claims", "es_scheduled"];
             let tables_are_here = !of_the_store.iter().any(|table| attack.to_lowercase().contains(table));
             for (own_file, projection) in
                 [(false, hostile("h").build(&store)), (true, hostile("h").build_in(own, &store))]

@@ -14,7 +14,7 @@ use std::{
 
 use es_core::{
     AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent,
-    RecordedEvent, Snapshot, StreamKey, Tenant,
+    RecordedEvent, Request, ScheduleKey, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp,
 };
 use es_sqlite::{Finding, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
 use support::{AccountHooks, append, damage::by_hand, folder, log, stream};
@@ -48,6 +48,11 @@ async fn a_store(path: &Path) -> Vec<RecordedEvent> {
     let of_tenant = StreamKey::new(Some(tenant), "bank.v1.Account", AggregateId::new("s0").unwrap());
     let last = Commit::append(of_tenant.clone(), Expected::NoStream, vec![noted(13).claim("note", "0")]);
     store.append(last.command(answered("c-1", of_tenant))).await.unwrap();
+    let at = |key: &str| {
+        let request = Request::new("bank.v1.Bank", "Remind", "what was written");
+        ScheduledCommand::new(ScheduleKey::new(key).unwrap(), Timestamp::from_micros(7), request)
+    };
+    store.append(Commit::default().schedule(at("r-1")).schedule(at("r-2"))).await.unwrap();
     store.offer_snapshot(Snapshot { stream: stream("s1"), fingerprint: 7, version: 3, state: b"state".to_vec() });
     balances.catch_up().await.unwrap();
     let log = log(&store).await;
@@ -218,6 +223,22 @@ async fn damage_in_what_refers_to_events_is_named_and_nothing_else_is() {
             "answer to command c-9 of tenant acme: its checksum is wrong".into(),
         ),
         (
+            "UPDATE es_scheduled SET due_at = 8 WHERE key = 'r-1'",
+            "command scheduled under `r-1`: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET tenant = 'acme' WHERE key = 'r-2'",
+            "command scheduled under `r-2` of tenant acme: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET command_id = 'c-9' WHERE key = 'r-2'",
+            "command scheduled under `r-2`: its checksum is wrong".into(),
+        ),
+        (
+            "UPDATE es_scheduled SET request = x'00' WHERE key = 'r-1'",
+            "command scheduled under `r-1`: its checksum is wrong".into(),
+        ),
+        (
             "UPDATE es_checkpoints SET position = 14",
             "checkpoint of projection `balances`: it is at position 14, the log ends at 13".into(),
         ),
@@ -235,6 +256,27 @@ async fn damage_in_what_refers_to_events_is_named_and_nothing_else_is() {
     let [line] = found.as_slice() else { panic!("{found:?}") };
     let start = "checkpoint of projection `balances`: it follows store 00000000-0000-0000-0000-000000000000, this is";
     assert!(line.starts_with(start), "{line}");
+}
+
+#[tokio::test]
+async fn a_scheduled_command_that_its_index_of_times_does_not_lead_to_is_found() {
+    let (_folder, path) = folder();
+    a_store(&path).await;
+    let by_hand = |sql: &str| {
+        let hand = Connection::open(&path).unwrap();
+        hand.execute_batch(&format!("PRAGMA writable_schema = on; {sql}")).unwrap();
+        hand.close().unwrap();
+    };
+    // Unknown to SQLite for a moment, the index does not take part in the change.
+    by_hand(
+        "UPDATE sqlite_schema SET type = 'x', name = 'x', tbl_name = 'x', sql = '-- ' || sql WHERE name = 'es_scheduled_due'",
+    );
+    by_hand("UPDATE es_scheduled SET rowid = 100 WHERE key = 'r-1'");
+    by_hand(
+        "UPDATE sqlite_schema SET type = 'index', name = 'es_scheduled_due', tbl_name = 'es_scheduled', sql = substr(sql, 4)
+         WHERE name = 'x'",
+    );
+    assert_eq!(found(&path).await, ["command scheduled under `r-1`: the index of times does not lead to it"]);
 }
 
 #[tokio::test]

@@ -13,6 +13,7 @@ pub(crate) const FILES: &[(&str, &str)] = embedded![
     "eventsourcing/envelope.proto",
     "eventsourcing/options.proto",
     "eventsourcing/response.proto",
+    "eventsourcing/schedule.proto",
     "google/api/annotations.proto",
     "google/api/client.proto",
     "google/api/field_behavior.proto",

@@ -3,9 +3,9 @@
 use std::{fmt::Debug, sync::Arc, time::Duration};
 
 use crate::{
-    Aggregate, AggregateId, AppError, Applier, CommandContext, Commit, Encoded, Error, EventOf, EventSet, EventStore,
-    Expected, Limits, ManualClock, MemoryStore, Metadata, NewEvent, Root, SnapshotPolicy, StreamAppend, StreamKey,
-    Timestamp, guard::guard, load,
+    Aggregate, AggregateId, AppError, Applier, Call, CommandContext, Commit, Encoded, Error, EventOf, EventSet,
+    EventStore, Expected, Limits, ManualClock, MemoryStore, Metadata, NewEvent, Root, ScheduleChange, SnapshotPolicy,
+    StreamAppend, StreamKey, Timestamp, context::Work, guard::guard, load,
 };
 
 /// Begins a test of one aggregate's decisions.
@@ -111,10 +111,10 @@ impl<A: Applier> Given<A> {
             SnapshotPolicy::never(),
         );
         let answer = guard(decide(&mut root, &context)).await;
-        let enlisted = context.into_enlisted().expect("every enlisted aggregate given back");
+        let Work { enlisted, schedule } = context.into_work().expect("every enlisted aggregate given back");
         let others =
             enlisted.iter().map(|root| root.to_append().expect("emitted events that can be encoded")).collect();
-        Decided { root, answer, others }
+        Decided { root, answer, others, schedule }
     }
 }
 
@@ -124,6 +124,7 @@ pub struct Decided<A: Aggregate, R> {
     root: Root<A>,
     answer: Result<Result<R, AppError>, Error>,
     others: Vec<StreamAppend>,
+    schedule: Vec<ScheduleChange>,
 }
 
 impl<A: Aggregate, R: Debug> Decided<A, R> {
@@ -173,6 +174,43 @@ impl<A: Aggregate, R: Debug> Decided<A, R> {
         let expected: Vec<B::Event> = expected.into_iter().map(Into::into).collect();
         assert_eq!(emitted, expected, "the events emitted on {}", other.stream);
         self
+    }
+
+    /// The command was accepted and scheduled this call: the same method and message, under this key, at this time.
+    ///
+    /// # Panics
+    /// Otherwise.
+    #[track_caller]
+    pub fn then_schedules<C>(self, key: &str, due: Timestamp, call: Call<C>) -> Self {
+        let expected = call.into_request().expect("a call that can be made");
+        let Some(ScheduleChange::Send(scheduled)) = self.scheduled(key) else {
+            panic!("nothing is scheduled under `{key}`")
+        };
+        let request = scheduled.request();
+        assert_eq!(
+            (&request.service, &request.method, &request.body, scheduled.due()),
+            (&expected.service, &expected.method, &expected.body, due),
+            "service, method, message and time of the command scheduled under `{key}`"
+        );
+        self
+    }
+
+    /// The command was accepted and cancelled what is scheduled under this key.
+    ///
+    /// # Panics
+    /// Otherwise.
+    #[track_caller]
+    pub fn then_cancels(self, key: &str) -> Self {
+        let change = self.scheduled(key);
+        assert!(matches!(change, Some(ScheduleChange::Cancel(_))), "`{key}` was not cancelled: {change:?}");
+        self
+    }
+
+    /// What became of a key: the last change to it.
+    #[track_caller]
+    fn scheduled(&self, key: &str) -> Option<&ScheduleChange> {
+        let _ = self.response();
+        self.schedule.iter().rfind(|change| change.key().as_str() == key)
     }
 
     /// The command was refused with this code, and nothing is stored. Returns the refusal.

@@ -81,6 +81,15 @@ pub enum Finding {
         /// What is wrong.
         why: String,
     },
+    /// A scheduled command is not what was written, or would not be found when it is due.
+    Scheduled {
+        /// The tenant, if there is one.
+        tenant: Option<String>,
+        /// The key it is scheduled under.
+        key: String,
+        /// What is wrong.
+        why: String,
+    },
     /// The checkpoint of a projection in this file does not fit the store.
     Checkpoint {
         /// The projection.
@@ -121,6 +130,7 @@ impl fmt::Display for Finding {
             Self::DamagedSnapshot { stream, fingerprint, why } => {
                 format!("note: snapshot {fingerprint:016x} of {stream}: {why}; the store does not use it")
             }
+            Self::Scheduled { tenant, key, why } => format!("command scheduled under `{key}`{}: {why}", of(tenant)),
             Self::Checkpoint { projection, why } => format!("checkpoint of projection `{projection}`: {why}"),
             Self::More => "there is more than this report holds".into(),
         };

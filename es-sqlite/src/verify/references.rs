@@ -1,11 +1,12 @@
-//! What refers to events: streams, unique keys, answers, snapshots, checkpoints.
+//! What refers to events: streams, unique keys, answers, snapshots, checkpoints. And what stands by itself: scheduled
+//! commands.
 
-use es_core::{CommandId, Error, Tenant};
+use es_core::{CommandId, Error, ScheduledCommand, Tenant};
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
 use uuid::Uuid;
 
 use super::{Finding, claims::Key, damage, events::Log, finding::Findings};
-use crate::{commands, errors::Place, long::Stop, names, snapshots};
+use crate::{commands, errors::Place, long::Stop, names, schedule, snapshots};
 
 /// Rows after which the check asks whether anybody still waits for it.
 const ROWS: u64 = 4_096;
@@ -26,6 +27,7 @@ impl References<'_> {
         self.claims()?;
         self.commands()?;
         self.snapshots()?;
+        self.scheduled()?;
         self.checkpoints()?;
         Ok(streams)
     }
@@ -124,9 +126,8 @@ impl References<'_> {
     /// The position of an answer, if the store would find it.
     fn answered_at(&self, tenant: &str, id: &str) -> Result<Option<u64>, Error> {
         let invalid = |error: Error| Error::Corrupt { what: "its key".into(), why: error.to_string() };
-        let tenant = if tenant.is_empty() { None } else { Some(Tenant::new(tenant).map_err(invalid)?) };
         let id = CommandId::new(id).map_err(invalid)?;
-        let outcome = commands::outcome(self.connection, self.place, tenant.as_ref(), &id)?;
+        let outcome = commands::outcome(self.connection, self.place, named(tenant)?.as_ref(), &id)?;
         Ok(outcome.map(|outcome| outcome.position))
     }
 
@@ -151,6 +152,33 @@ impl References<'_> {
             Ok(())
         })?;
         Ok(())
+    }
+
+    /// Each scheduled command is as it was written, and both indexes lead to it.
+    fn scheduled(&mut self) -> Result<(), Error> {
+        const SQL: &str = "
+            SELECT tenant, key, EXISTS (SELECT 1 FROM es_scheduled AS by_time INDEXED BY es_scheduled_due
+                WHERE by_time.due_at = s.due_at AND by_time.tenant = s.tenant AND by_time.key = s.key
+                    AND by_time.rowid = s.rowid)
+            FROM es_scheduled AS s NOT INDEXED ORDER BY rowid";
+        self.table("es_scheduled", SQL, |this, row| {
+            let (tenant, key, is_found) = (text(row, 0)?, text(row, 1)?, row.get(2)?);
+            let why = match this.scheduled_under(&tenant, &key) {
+                Ok(Some(_)) if is_found => return Ok(()),
+                Ok(Some(_)) => "the index of times does not lead to it".into(),
+                Ok(None) => "the index of keys does not lead to it".into(),
+                Err(Error::Corrupt { why, .. }) => why,
+                Err(error) => return Err(error.into()),
+            };
+            this.findings.push(Finding::Scheduled { tenant: some(tenant), key, why });
+            Ok(())
+        })?;
+        Ok(())
+    }
+
+    /// The command under a key, if the store would find it.
+    fn scheduled_under(&self, tenant: &str, key: &str) -> Result<Option<ScheduledCommand>, Error> {
+        schedule::get(self.connection, self.place, named(tenant)?.as_ref(), key)
     }
 
     /// Each projection in this file has followed this store, and no further than it goes.
@@ -253,6 +281,12 @@ fn text(row: &Row<'_>, column: usize) -> rusqlite::Result<String> {
         ValueRef::Integer(number) => number.to_string(),
         other => format!("{other:?}"),
     })
+}
+
+/// The tenant that a column names.
+fn named(tenant: &str) -> Result<Option<Tenant>, Error> {
+    let invalid = |error: Error| Error::Corrupt { what: "its key".into(), why: error.to_string() };
+    if tenant.is_empty() { Ok(None) } else { Tenant::new(tenant).map(Some).map_err(invalid) }
 }
 
 fn some(tenant: String) -> Option<String> {

@@ -14,6 +14,7 @@ use crate::{
     claims, commands,
     event_row::{EventRow, encoding_column},
     failpoint::reached,
+    schedule,
 };
 
 /// A commit on its way into the file.
@@ -22,6 +23,7 @@ pub(crate) struct Append {
     /// The stored form of the metadata, of all events that change no unique keys. Encoded by the caller: the writer's
     /// time is everybody's.
     metadata: Vec<u8>,
+    schedule: Vec<schedule::Change>,
     reply: Option<Reply<Box<Self>>>,
     answer: Option<Result<Appended, Error>>,
 }
@@ -31,7 +33,8 @@ impl Append {
     pub(crate) fn new(commit: Commit, reply: Reply<Box<Self>>) -> Self {
         let command = commit.command.as_ref().map(|command| &command.id);
         let metadata = commit.metadata.to_stored(command, &[]);
-        Self { commit, metadata, reply: Some(reply), answer: None }
+        let schedule = schedule::changes(&commit);
+        Self { commit, metadata, schedule, reply: Some(reply), answer: None }
     }
 
     /// What became of the commit.
@@ -45,8 +48,8 @@ impl Work for Append {
         if let Some(reply) = &mut self.reply {
             reply.start();
         }
-        let appended = inline::kept(transaction, |transaction| append(&self.commit, &self.metadata, transaction));
-        let answer = match appended {
+        let (commit, metadata, schedule) = (&self.commit, &self.metadata, &self.schedule);
+        let answer = match inline::kept(transaction, |transaction| append(commit, metadata, schedule, transaction)) {
             Ok(appended) => Ok(appended),
             Err(Stop::Refused(error)) => Err(error),
             Err(Stop::Broken(broken)) => return Err(broken),
@@ -93,7 +96,12 @@ impl From<Broken> for Stop {
     }
 }
 
-fn append(commit: &Commit, metadata: &[u8], transaction: &mut Transaction<'_>) -> Result<Appended, Stop> {
+fn append(
+    commit: &Commit,
+    metadata: &[u8],
+    schedule: &[schedule::Change],
+    transaction: &mut Transaction<'_>,
+) -> Result<Appended, Stop> {
     let mut streams = match admissible(commit, transaction) {
         Ok(streams) => streams,
         // A command that was answered gets its answer, whatever became of its streams since.
@@ -148,6 +156,9 @@ fn append(commit: &Commit, metadata: &[u8], transaction: &mut Transaction<'_>) -
     }
     take_keys(commit, &streams, transaction).map_err(Broken::by("recording unique keys"))?;
     reached("after taking unique keys");
+    schedule::apply(transaction.connection, commit.tenant.as_ref(), schedule)
+        .map_err(Broken::by("changing the schedule"))?;
+    reached("after changing the schedule");
     let position = placed.last;
     let recorded_at = Timestamp::from_micros(recorded_at);
     let versions = streams.iter().map(|stream| stream.map_or(0, |stream| stream.version)).collect();

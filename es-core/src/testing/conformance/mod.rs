@@ -9,6 +9,7 @@ mod commands;
 mod concurrency;
 mod limits;
 mod reads;
+mod schedule;
 mod snapshots;
 
 use std::ops::ControlFlow;
@@ -19,6 +20,7 @@ pub use commands::*;
 pub use concurrency::*;
 pub use limits::*;
 pub use reads::*;
+pub use schedule::*;
 pub use snapshots::*;
 
 use crate::{
@@ -94,6 +96,20 @@ macro_rules! event_store_conformance {
             a_snapshot_of_another_fingerprint_is_not_found
             an_older_snapshot_does_not_replace_a_newer_one
             a_snapshot_ahead_of_its_stream_is_never_given
+            a_scheduled_command_comes_back_as_it_was
+            a_commit_may_change_nothing_but_the_schedule
+            the_last_change_to_a_key_counts
+            scheduled_commands_are_due_when_their_time_has_come
+            scheduled_commands_of_tenants_do_not_mix
+            a_command_scheduled_for_another_tenant_is_refused
+            a_refused_commit_leaves_the_schedule_as_it_was
+            a_repeated_command_does_not_change_the_schedule_again
+            a_leased_command_is_not_due_until_its_lease_ends
+            a_lease_is_changed_by_its_holder_only
+            of_many_who_lease_a_command_one_gets_it
+            a_lease_of_a_clock_that_was_set_back_is_none
+            what_is_settled_is_gone_and_what_was_scheduled_meanwhile_stays
+            an_oversized_scheduled_command_is_refused
         }
     };
     (@each $store:expr; $($promise:ident)*) => {$(
