@@ -5,7 +5,9 @@ mod authorizer;
 mod builder;
 mod checkpoint;
 mod hooked;
+mod migration;
 mod migrations;
+mod objects;
 mod target;
 mod tx;
 
@@ -18,6 +20,7 @@ pub(crate) use self::authorizer::Guard;
 use self::{builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, target::Target};
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
+    migration::Migration,
     tx::Tx,
 };
 use crate::SqliteStore;
@@ -55,7 +58,7 @@ pub struct SqliteProjection {
 
 pub(crate) struct Inner {
     name: String,
-    migrations: Vec<String>,
+    migrations: Vec<Migration>,
     hooks: HashMap<&'static str, Vec<AnyHook>>,
     hooked: Hooked,
     filter: Filter,
@@ -132,7 +135,7 @@ impl SqliteProjection {
             .write(move |connection, guard| {
                 let Inner { name, migrations, hooked, target, store, .. } = &*inner;
                 let place = target.place();
-                let migrations = Migrations { projection: name, sql: migrations, place };
+                let migrations = Migrations { projection: name, known: migrations, place };
                 migrations.revert(connection)?;
                 migrations.apply(connection, guard)?;
                 Checkpoint::reset(connection, name, store.identity().id, hooked)
