@@ -88,7 +88,7 @@ impl Inner {
     }
 
     /// Calls the hooks of one event, under watch.
-    fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
+    pub(super) fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
         let tx = Tx::new(connection, Some(guard));
         for hook in self.hooks.get(&*event.meta.event_type).into_iter().flatten() {
             let called =

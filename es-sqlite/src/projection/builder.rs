@@ -84,6 +84,7 @@ impl SqliteProjectionBuilder {
         let filter = Filter::all().event_types(hooks.keys().copied());
         let hooked = Hooked::new(hooks.keys().copied());
         let inner = Arc::new(Inner { name, migrations, hooks, hooked, filter, target, store: store.clone() });
+        inner.clear_scratch();
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
             let Inner { name, migrations, hooked, target, store, .. } = &*registered;
@@ -96,7 +97,7 @@ impl SqliteProjectionBuilder {
             registered.adopt_new_events(connection, &checkpoint)?;
             Migrations { projection: name, known: migrations, place }.apply(connection, guard)
         }))?;
-        Ok(SqliteProjection { inner, turn: Arc::default() })
+        Ok(SqliteProjection { inner, turn: Arc::default(), rebuilding: Arc::default() })
     }
 }
 

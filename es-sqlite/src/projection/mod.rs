@@ -8,6 +8,7 @@ mod hooked;
 mod migration;
 mod migrations;
 mod objects;
+mod rebuild;
 mod target;
 mod tx;
 
@@ -17,7 +18,9 @@ use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store
 use tokio::sync::Mutex;
 
 pub(crate) use self::authorizer::Guard;
-use self::{builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, target::Target};
+use self::{
+    builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, migrations::Migrations, rebuild::UnderWay, target::Target,
+};
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
     migration::Migration,
@@ -54,6 +57,7 @@ pub struct SqliteProjection {
     inner: Arc<Inner>,
     /// One page at a time, also when several clones are run.
     turn: Arc<Mutex<()>>,
+    rebuilding: Arc<UnderWay>,
 }
 
 pub(crate) struct Inner {
@@ -64,6 +68,12 @@ pub(crate) struct Inner {
     filter: Filter,
     target: Target,
     store: SqliteStore,
+}
+
+impl Inner {
+    fn store_id(&self) -> uuid::Uuid {
+        self.store.identity().id
+    }
 }
 
 impl SqliteProjection {
@@ -115,6 +125,7 @@ impl SqliteProjection {
         loop {
             match self.advance(&self.inner.store, 0).await {
                 Ok(Progress { checkpoint, caught_up: true, .. }) => return Ok(checkpoint),
+                Ok(Progress { standby: true, .. }) => self.rebuilding.over().await,
                 // Another process was first with this page.
                 Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
                 Err(error) => return Err(error),
@@ -144,16 +155,6 @@ impl SqliteProjection {
             .await
     }
 
-    /// [Empties](Self::reset) the read model and makes it again from all events. Until it is done, queries see an
-    /// incomplete read model.
-    ///
-    /// # Errors
-    /// As [`reset`](Self::reset) and [`catch_up`](Self::catch_up).
-    pub async fn rebuild(&self) -> Result<u64, Error> {
-        self.reset().await?;
-        self.catch_up().await
-    }
-
     /// Closes the file of a read model that has [one of its own](SqliteProjectionBuilder::build_in): waits for the page
     /// and the queries under way, and removes the files that SQLite keeps beside it unless someone else uses them.
     /// Everything that comes later, from any clone, gets [`ShuttingDown`](Error::ShuttingDown), so shut down its runner
@@ -179,7 +180,15 @@ impl Subscriber for SqliteProjection {
     fn advance<'a>(&'a self, store: &'a dyn EventStore, _partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
-            self.inner.advance(store).await
+            let rebuilding = self.rebuilding.get();
+            match self.inner.advance(store).await {
+                // The new read model is made by the new hooks.
+                Err(Error::ProjectionChanged { .. }) if rebuilding => {
+                    let present = self.inner.checkpoint(store.identity().id).await?;
+                    Ok(Progress::at(present.position).standby())
+                }
+                advanced => advanced,
+            }
         })
     }
 }
