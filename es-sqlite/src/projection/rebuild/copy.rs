@@ -48,22 +48,6 @@ pub(super) fn not_by_migration(scratch: &Connection) -> Result<Option<(String, S
     Ok(found?.pop())
 }
 
-/// The SQL of indexes and triggers that are not the projection's and hang on its tables, with which they are dropped.
-pub(super) fn made_by_others(connection: &Connection, projection: &str) -> Result<Vec<String>> {
-    connection
-        .prepare(
-            "SELECT s.sql FROM sqlite_schema s
-             WHERE s.type IN ('index', 'trigger') AND s.sql IS NOT NULL
-               AND s.tbl_name COLLATE NOCASE IN
-                   (SELECT name FROM es_objects WHERE projection = ?1 AND kind IN ('table', 'view'))
-               AND NOT EXISTS
-                   (SELECT 1 FROM es_objects o WHERE o.projection = ?1 AND o.kind = s.type AND o.name = s.name)
-             ORDER BY s.type, s.rowid",
-        )?
-        .query_map([projection], |row| row.get(0))?
-        .collect()
-}
-
 struct Table {
     name: String,
     sql: String,

@@ -2,6 +2,7 @@
 
 mod copy;
 mod fill;
+mod neighbours;
 mod scratch;
 mod switch;
 
@@ -13,6 +14,7 @@ use std::{
 };
 
 use es_core::{Error, Rebuild, Rebuilding, guard_call, store::BoxFuture};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, watch};
 
 use self::{
@@ -37,20 +39,21 @@ impl SqliteProjection {
     /// A projection that has stopped since its [hooks changed](Self#when-its-hooks-change) waits meanwhile, and goes on
     /// afterwards.
     ///
-    /// After an error, and when the future is dropped, the present read model is as it was, and the scratch file is
-    /// removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)
+    /// After an error, and when the future is dropped before that transaction, the present read model is as it was, and
+    /// the scratch file is removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)
     /// or rebuild.
     ///
     /// # What a hook finds
     /// In the scratch file there are the tables of this read model only. A hook that reads those of another one in the
-    /// same file, or a trigger on them, fails there: use [`reset`](Self::reset) and [`catch_up`](Self::catch_up)
-    /// instead, which work in place. Indexes and triggers that others put on this read model's tables are kept.
+    /// same file, or a trigger on them, or a foreign key to them, fails there: use [`reset`](Self::reset) and [`catch_up`](Self::catch_up)
+    /// instead, which work in place. Indexes and triggers that others put on this read model's tables are kept; a table
+    /// of others that refers to them may not do so with an action like ON DELETE CASCADE.
     ///
     /// # Errors
     /// [`RebuildUnderWay`](Error::RebuildUnderWay) when it is being rebuilt already, by whatever process;
     /// [`ProjectionFaulted`](Error::ProjectionFaulted) for an event that a hook refuses,
-    /// [`InvalidRequest`](Error::InvalidRequest) when a hook makes tables, which only migrations may, or when another
-    /// program changed the tables meanwhile; or what the storage reports.
+    /// [`InvalidRequest`](Error::InvalidRequest) when a hook makes tables, which only migrations may, when another program
+    /// changed the tables meanwhile, or when tables of others would change; or what the storage reports.
     pub async fn rebuild(&self) -> Result<u64, Error> {
         self.rebuild_with(|_| ()).await
     }
@@ -110,9 +113,23 @@ impl Inner {
         Scratch::clear(&self.name, &self.target.place().path);
     }
 
+    /// Refuses to drop tables where that would change those of others.
+    fn spare_neighbours(&self, connection: &Connection) -> Result<(), Error> {
+        let found = neighbours::endangered_by(&self.name, connection)
+            .map_err(|error| self.target.place().error("reading the schema", error))?;
+        let Some((table, action)) = found else { return Ok(()) };
+        let why = format!(
+            "{table}, which is not a table of `{}`, refers to one with ON DELETE {action}: it would change when that is \
+             replaced; leave the action out",
+            self.name
+        );
+        Err(Error::InvalidRequest { why })
+    }
+
     /// On a thread of its own.
     fn rebuild(self: &Arc<Self>, stop: Stop<'_>, report: &dyn Fn(Rebuilding)) -> Result<u64, Error> {
         let mut pace = Pace::new(&self.name, report);
+        blocking::wait(self.target.readers().read(|reader| self.spare_neighbours(&reader.connection)))?;
         let mut making = Making::start(Arc::clone(self))?;
         making.fill(stop, &mut pace)?;
         making.refuse_made_by_hooks()?;

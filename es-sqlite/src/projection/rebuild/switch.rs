@@ -3,7 +3,7 @@
 use es_core::{Error, Page};
 use rusqlite::Connection;
 
-use super::{copy, fill::Making};
+use super::{copy, fill::Making, neighbours};
 use crate::{
     log,
     projection::{Guard, Inner, migrations::Migrations},
@@ -24,7 +24,8 @@ impl Making {
         same_migrations(inner, &scratch.connection, connection)?;
         let present = present_checkpoint(inner, connection).map_err(at)?;
 
-        let others = copy::made_by_others(connection, name).map_err(at)?;
+        inner.spare_neighbours(connection)?;
+        let others = neighbours::on_tables_of(name, connection).map_err(at)?;
         Migrations { projection: name, known: migrations, place }.revert(connection)?;
         copy::copy(&scratch.connection, connection).map_err(at)?;
         others.iter().try_for_each(|sql| connection.execute_batch(sql)).map_err(at)?;
