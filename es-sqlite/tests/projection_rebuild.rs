@@ -55,10 +55,15 @@ async fn queries_see_the_old_read_model_until_the_new_one_is_there() {
         assert_eq!(changed.checkpoint(0).await.unwrap(), 4);
         // It can't go on with the old read model, and waits.
         assert!(changed.advance(&store, 0).await.unwrap().standby);
+        let caught_up = tokio::spawn({
+            let changed = changed.clone();
+            async move { changed.catch_up().await }
+        });
         let running = Runner::new(store.clone()).run(changed.clone()).start().unwrap();
         gate.open();
 
         assert_eq!(rebuilt.await.unwrap().unwrap(), 4);
+        assert_eq!(caught_up.await.unwrap().unwrap(), 4);
         assert_eq!(rows(&changed).await, expected(&[("a", 7), ("b", 1)]));
         assert!(scratch_files(&path).is_empty());
         let committed = deposit(&store, &[("a", 1)]).await;

@@ -39,6 +39,11 @@ fn zoo() -> SqliteProjectionBuilder {
         .migration("CREATE TABLE renamed (id); ALTER TABLE renamed RENAME TO chosen; ALTER TABLE chosen ADD COLUMN more DEFAULT 7")
         .migration("CREATE VIRTUAL TABLE words USING fts5(text, tokenize = 'porter', prefix = '2 3')")
         .migration("CREATE VIRTUAL TABLE bare USING fts5(text, content = '')")
+        .migration(
+            "CREATE VIRTUAL TABLE names USING fts5(id, content = 'account');
+             CREATE TRIGGER named AFTER INSERT ON account
+             BEGIN INSERT INTO names (rowid, id) VALUES (new.rowid, new.id); END",
+        )
         .migration("CREATE VIRTUAL TABLE old_words USING fts4(text)")
         .migration("CREATE VIRTUAL TABLE box USING rtree(id, low, high)")
         .migration("INSERT INTO words (words, rank) VALUES ('rank', 'bm25(10.0)'); INSERT INTO chosen (id) VALUES (1.0), ('1'), (x'31'), (NULL)")
@@ -115,7 +120,7 @@ fn assert_intact(path: &Path) {
     let check: String = connection.query_row("PRAGMA integrity_check", (), |row| row.get(0)).unwrap();
     assert_eq!(check, "ok");
     assert!(!connection.prepare("PRAGMA foreign_key_check").unwrap().exists(()).unwrap());
-    for table in ["words", "bare", "old_words"] {
+    for table in ["words", "bare", "names", "old_words"] {
         connection.execute(&format!("INSERT INTO {table} ({table}) VALUES ('integrity-check')"), ()).unwrap();
     }
     let check: String = connection.query_row("SELECT rtreecheck('box')", (), |row| row.get(0)).unwrap();
@@ -157,6 +162,7 @@ async fn every_kind_of_table_survives() {
                 "SELECT count(*) FROM words WHERE words MATCH 'run'",
                 "SELECT count(*) FROM old_words WHERE old_words MATCH 'running'",
                 "SELECT count(*) FROM bare",
+                "SELECT count(*) FROM names WHERE names MATCH 'account* OR more*'",
                 "SELECT count(*) FROM box WHERE low >= 0",
                 "SELECT count(*) FROM account",
                 "SELECT count(*) / 2 FROM echo",

@@ -43,11 +43,13 @@ impl SqliteProjection {
     /// the scratch file is removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)
     /// or rebuild.
     ///
-    /// # What a hook finds
-    /// In the scratch file there are the tables of this read model only. A hook that reads those of another one in the
-    /// same file, or a trigger on them, or a foreign key to them, fails there: use [`reset`](Self::reset) and [`catch_up`](Self::catch_up)
-    /// instead, which work in place. Indexes and triggers that others put on this read model's tables are kept; a table
-    /// of others that refers to them may not do so with an action like ON DELETE CASCADE.
+    /// # Other tables in the file
+    /// In the scratch file there are the tables of this read model only. A rebuild fails where a migration, a hook or a
+    /// foreign key needs those of another one: use [`reset`](Self::reset) and [`catch_up`](Self::catch_up) instead,
+    /// which work in place.
+    ///
+    /// Indexes and triggers that others have put on this read model's tables are kept. Tables of others may refer to
+    /// them, but not with an action like ON DELETE CASCADE, since the rows are replaced.
     ///
     /// # Errors
     /// [`RebuildUnderWay`](Error::RebuildUnderWay) when it is being rebuilt already, by whatever process;

@@ -159,3 +159,30 @@ impl Drop for Removed {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn it_needs_no_journal_and_no_sync_and_is_locked_until_it_goes() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("bank.db");
+        let files = || folder.path().read_dir().unwrap().count();
+        let scratch = Scratch::make("balances", &target).unwrap();
+        let pragma = |name| scratch.connection.pragma_query_value(None, name, |row| row.get::<_, Value>(0)).unwrap();
+        assert_eq!(pragma("locking_mode"), Value::Text("exclusive".into()));
+        assert_eq!(pragma("journal_mode"), Value::Text("memory".into()));
+        assert_eq!(pragma("synchronous"), Value::Integer(0));
+        assert_eq!(pragma("cache_size"), Value::Integer(-CACHE_KIB));
+
+        assert!(matches!(Scratch::make("balances", &target), Err(Error::RebuildUnderWay { .. })));
+        Scratch::clear("balances", &target);
+        assert_eq!(files(), 1);
+        let other = Scratch::make("statements", &target).unwrap();
+        assert_eq!(files(), 2);
+        drop((scratch, other));
+        assert_eq!(files(), 0);
+        Scratch::make("balances", &target).unwrap();
+    }
+}
