@@ -33,8 +33,9 @@ impl SqliteProjection {
     /// The same migrations and hooks fill a scratch file beside the read model's own (its name ends in `.rebuild`),
     /// while queries and the runner go on with the present read model. Near the head of the log, one transaction puts
     /// the new one in its place: queries see the old read model until it is committed, the new one afterwards, and the
-    /// checkpoint does not go back. In the store's own file that transaction is one of the store's writer: commits wait
-    /// while it copies the rows.
+    /// checkpoint does not go back. In the store's own file that transaction is one of the store's writer, and commits
+    /// wait while it copies the rows: seconds for millions of them. A read model that large does better in a
+    /// [file of its own](crate::SqliteProjectionBuilder::build_in).
     ///
     /// A projection that has stopped since its [hooks changed](Self#when-its-hooks-change) waits meanwhile, and goes on
     /// afterwards.
