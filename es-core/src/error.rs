@@ -264,6 +264,12 @@ pub enum Error {
         /// The checkpoint we had.
         expected: u64,
     },
+    /// A read model is made again one at a time.
+    #[error("projection `{name}` is being rebuilt already, here or in another process; wait until that is done")]
+    RebuildUnderWay {
+        /// The projection.
+        name: String,
+    },
     /// A projection stopped at an event it can't handle.
     #[error("projection `{name}` stopped at position {position}")]
     ProjectionFaulted {
@@ -352,6 +358,7 @@ impl Error {
             Self::Conflict { .. }
             | Self::Busy { .. }
             | Self::CheckpointMoved { .. }
+            | Self::RebuildUnderWay { .. }
             | Self::Backpressure { .. }
             | Self::StorageFull { .. }
             | Self::NotCaughtUp { .. }

@@ -54,6 +54,7 @@ fn errors() -> Vec<(Error, Retry)> {
         (Error::StoreIdentityChanged { name: name(), expected: "s1".into(), actual: "s2".into() }, Never),
         (Error::CheckpointAhead { name: name(), checkpoint: 9, head: 3 }, Never),
         (Error::CheckpointMoved { name: name(), expected: 9 }, Safe),
+        (Error::RebuildUnderWay { name: name() }, Safe),
         (Error::ProjectionChanged { name: name(), added: vec!["a".into()], removed: vec!["b".into()] }, Never),
         (Error::ProjectionFaulted { name: name(), position: 3, source: "no".into() }, Never),
         (Error::UnknownProjection { name: name(), running: vec!["statements".into()] }, Never),

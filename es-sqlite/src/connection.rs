@@ -17,7 +17,7 @@ pub(crate) enum Role {
 }
 
 /// Statements a connection keeps prepared: ours, and those of the hooks and queries that run on it.
-const CACHED_STATEMENTS: usize = 256;
+pub(crate) const CACHED_STATEMENTS: usize = 256;
 /// Pages in the log at which a commit copies them into the database: 32 MB.
 const CHECKPOINT_PAGES: i64 = 8_000;
 

@@ -88,7 +88,7 @@ mod verify;
 mod writer;
 
 pub use builder::{Durability, SqliteStoreBuilder};
-pub use projection::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
+pub use projection::{HookResult, Migration, SqliteProjection, SqliteProjectionBuilder, Tx};
 pub use store::SqliteStore;
 pub use verify::{Finding, Report, verify};
 

@@ -85,6 +85,8 @@ fn refusal(action: AuthAction<'_>) -> Option<String> {
         A::Savepoint { .. } => Some("SAVEPOINT and RELEASE are refused inside a projection".into()),
         A::Attach { .. } | A::Detach { .. } => Some("ATTACH and DETACH are refused inside a projection".into()),
         A::Pragma { pragma_name, .. } if HARMLESS.iter().any(|name| pragma_name.eq_ignore_ascii_case(name)) => None,
+        // What the R-tree module asks.
+        A::Pragma { pragma_name, pragma_value: None } if pragma_name.eq_ignore_ascii_case("page_size") => None,
         A::Pragma { pragma_name, .. } => Some(format!("PRAGMA {pragma_name} is refused inside a projection")),
         A::Insert { table_name }
         | A::Update { table_name, .. }

@@ -12,8 +12,8 @@ use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, Re
 use rusqlite::Connection;
 
 use super::{
-    Inner, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState, migrations::Migrations,
-    target::Target,
+    Inner, Migration, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState,
+    migrations::Migrations, target::Target,
 };
 use crate::{SqliteStore, blocking, names};
 
@@ -27,7 +27,7 @@ pub(super) type AnyHook = Arc<dyn Fn(&Tx<'_>, &RecordedEvent) -> HookResult + Se
 #[must_use = "a builder does nothing until `build`"]
 pub struct SqliteProjectionBuilder {
     name: String,
-    migrations: Vec<String>,
+    migrations: Vec<Migration>,
     hooks: HashMap<&'static str, Vec<AnyHook>>,
 }
 
@@ -41,8 +41,17 @@ impl SqliteProjectionBuilder {
     ///
     /// Migrations are numbered from 1 in the order they are added, and each is applied once. To change a table later,
     /// add another migration; one that was applied must stay as it is. Names that begin with `es_` are reserved.
-    pub fn migration(mut self, sql: impl Into<String>) -> Self {
-        self.migrations.push(sql.into());
+    ///
+    /// Migrations that this program does not know were applied by a newer version of it. They are taken back, last
+    /// first, if each has a [`down`](Migration::down).
+    pub fn migration(mut self, migration: impl Into<Migration>) -> Self {
+        self.migrations.push(migration.into());
+        self
+    }
+
+    /// Adds several migrations, for example those of [`migrations!`](crate::migrations!).
+    pub fn migrations<M: Into<Migration>>(mut self, migrations: impl IntoIterator<Item = M>) -> Self {
+        self.migrations.extend(migrations.into_iter().map(Into::into));
         self
     }
 
@@ -55,7 +64,8 @@ impl SqliteProjectionBuilder {
     /// [`rebuild`](SqliteProjection::rebuild) was called.
     ///
     /// # Errors
-    /// [`InvalidRequest`](Error::InvalidRequest) for a migration that was changed after it was applied,
+    /// [`InvalidRequest`](Error::InvalidRequest) for a migration that was changed after it was applied, and for one that
+    /// was applied, is not known here and can't be taken back;
     /// [`Database`](Error::Database) for one that SQLite refuses, [`InvalidId`](Error::InvalidId) for a name that can't
     /// be one, or what the storage reports.
     pub fn build(self, store: &SqliteStore) -> Result<SqliteProjection, Error> {
@@ -106,6 +116,7 @@ impl SqliteProjectionBuilder {
             store: store.clone(),
             inline: InlineState::default(),
         });
+        inner.clear_scratch();
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
             let Inner { name, migrations, hooked, target, store, .. } = &*registered;
@@ -116,9 +127,9 @@ impl SqliteProjectionBuilder {
             // Before the migrations: the tables of another store's read model stay as they are.
             let checkpoint = checkpoint.ok_or_else(|| registered.no_checkpoint())?.of_store(name, store)?;
             registered.adopt_new_events(connection, &checkpoint)?;
-            Migrations { projection: name, sql: migrations, place }.apply(connection, guard)
+            Migrations { projection: name, known: migrations, place }.apply(connection, guard)
         }))?;
-        Ok(SqliteProjection { inner, turn: Arc::default() })
+        Ok(SqliteProjection { inner, turn: Arc::default(), rebuilding: Arc::default() })
     }
 }
 

@@ -1,58 +1,124 @@
-//! The tables of a projection: made by numbered migrations, each applied once, dropped by a reset.
-
-use std::collections::BTreeSet;
+//! The tables of a projection: made by numbered migrations, each applied once; taken back by an older program, dropped
+//! by a reset.
 
 use es_core::Error;
-use rusqlite::Connection;
+use rusqlite::{Connection, Row};
 
-use super::{Guard, authorizer::is_ours};
+use super::{
+    Guard, Migration,
+    authorizer::is_ours,
+    objects::{Object, objects, quoted},
+};
 use crate::{checksum::Checksum, errors::Place};
 
 /// A projection's migrations, and where they go.
 pub(super) struct Migrations<'m> {
     pub(super) projection: &'m str,
-    pub(super) sql: &'m [String],
+    pub(super) known: &'m [Migration],
     pub(super) place: &'m Place,
 }
 
-/// A table, view, index or trigger: kind and name.
-type Object = (String, String);
+/// A migration as the file remembers it.
+struct Applied {
+    hash: i64,
+    down: Option<String>,
+}
 
 impl Migrations<'_> {
-    /// Applies those that were not applied yet, inside the caller's transaction.
+    /// Applies those that were not applied yet, or takes those back that this program does not know; inside the
+    /// caller's transaction.
     pub(super) fn apply(&self, connection: &Connection, guard: &Guard) -> Result<(), Error> {
-        let at = |error| self.place.error("reading migrations", error);
-        let applied: Vec<i64> = connection
-            .prepare_cached("SELECT hash FROM es_migrations WHERE projection = ?1 ORDER BY number")
-            .and_then(|mut select| select.query_map([self.projection], |row| row.get(0))?.collect())
-            .map_err(at)?;
-        for (at, sql) in self.sql.iter().enumerate() {
-            let (number, hash) = (at + 1, hash(sql));
-            match applied.get(at) {
-                Some(known) if *known == hash => {}
-                Some(_) => {
-                    let why = format!(
-                        "migration {number} of `{}` was changed after it was applied; change it back and add another one",
-                        self.projection
-                    );
-                    return Err(Error::InvalidRequest { why });
-                }
-                None => self.apply_one(connection, guard, number, sql)?,
-            }
+        let applied = self.applied(connection)?;
+        for (number, (migration, applied)) in (1..).zip(self.known.iter().zip(&applied)) {
+            self.recognise(connection, number, migration, applied)?;
         }
-        if applied.len() > self.sql.len() {
-            let (name, known, found) = (self.projection, self.sql.len(), applied.len());
-            let why = format!(
-                "`{name}` has {found} migrations applied and this program knows {known}; put the missing ones back"
-            );
-            return Err(Error::InvalidRequest { why });
+        if applied.len() > self.known.len() {
+            return self.take_back(connection, guard, &applied);
+        }
+        for (number, migration) in (1..).zip(self.known).skip(applied.len()) {
+            self.apply_one(connection, guard, number, migration)?;
         }
         Ok(())
     }
 
-    fn apply_one(&self, connection: &Connection, guard: &Guard, number: usize, sql: &str) -> Result<(), Error> {
+    fn applied(&self, connection: &Connection) -> Result<Vec<Applied>, Error> {
+        let read = |row: &Row<'_>| Ok(Applied { hash: row.get(0)?, down: row.get(1)? });
+        connection
+            .prepare_cached("SELECT hash, down FROM es_migrations WHERE projection = ?1 ORDER BY number")
+            .and_then(|mut select| select.query_map([self.projection], read)?.collect())
+            .map_err(|error| self.place.error("reading migrations", error))
+    }
+
+    /// Refuses one that was changed. Its `down` may change: what the last program says is how it is taken back.
+    fn recognise(
+        &self,
+        connection: &Connection,
+        number: usize,
+        migration: &Migration,
+        applied: &Applied,
+    ) -> Result<(), Error> {
+        if applied.hash != hash(&migration.up) {
+            let why = format!(
+                "migration {number} of `{}` was changed after it was applied; change it back and add another one",
+                self.projection
+            );
+            return Err(Error::InvalidRequest { why });
+        }
+        if applied.down.as_deref() != migration.down.as_deref() {
+            connection
+                .execute(
+                    "UPDATE es_migrations SET down = ?3 WHERE projection = ?1 AND number = ?2",
+                    (self.projection, number, &migration.down),
+                )
+                .map_err(|error| self.place.error("storing how a migration is taken back", error))?;
+        }
+        Ok(())
+    }
+
+    fn apply_one(
+        &self,
+        connection: &Connection,
+        guard: &Guard,
+        number: usize,
+        migration: &Migration,
+    ) -> Result<(), Error> {
+        let Migration { up, down } = migration;
         let what = format!("migration {number} of `{}`", self.projection);
-        let at = |error| self.place.error(&what, error);
+        self.run(connection, guard, &what, up)?;
+        connection
+            .execute(
+                "INSERT INTO es_migrations (projection, number, hash, down) VALUES (?1, ?2, ?3, ?4)",
+                (self.projection, number, hash(up), down),
+            )
+            .map_err(|error| self.place.error(&what, error))?;
+        Ok(())
+    }
+
+    /// Takes back, last first, what a newer version of the program has applied.
+    fn take_back(&self, connection: &Connection, guard: &Guard, applied: &[Applied]) -> Result<(), Error> {
+        let (name, known, found) = (self.projection, self.known.len(), applied.len());
+        let newer = || applied.iter().enumerate().skip(known).map(|(at, applied)| (at + 1, applied)).rev();
+        if let Some((number, _)) = newer().find(|(_, applied)| applied.down.is_none()) {
+            let why = format!(
+                "`{name}` has {found} migrations applied and this program knows {known}; put the missing ones back \
+                 (migration {number} was applied without a `down`, which would take it back)"
+            );
+            return Err(Error::InvalidRequest { why });
+        }
+        for (number, applied) in newer() {
+            let what = format!("taking back migration {number} of `{name}`");
+            self.run(connection, guard, &what, applied.down.as_deref().unwrap_or_default())?;
+            connection
+                .execute("DELETE FROM es_migrations WHERE projection = ?1 AND number = ?2", (name, number))
+                .map_err(|error| self.place.error(&what, error))?;
+            tracing::info!(projection = name, number, "took back a migration that this program does not know");
+        }
+        Ok(())
+    }
+
+    /// Runs the SQL of a migration and notes what it made and dropped.
+    fn run(&self, connection: &Connection, guard: &Guard, what: &str, sql: &str) -> Result<(), Error> {
+        let at = |error| self.place.error(what, error);
         let before = objects(connection).map_err(at)?;
         guard.watch(|| connection.execute_batch(sql)).map_err(|error| at(guard.explain(error)))?;
         let after = objects(connection).map_err(at)?;
@@ -72,12 +138,6 @@ impl Migrations<'_> {
                 )
                 .map_err(at)?;
         }
-        connection
-            .execute(
-                "INSERT INTO es_migrations (projection, number, hash) VALUES (?1, ?2, ?3)",
-                (self.projection, number, hash(sql)),
-            )
-            .map_err(at)?;
         Ok(())
     }
 
@@ -88,9 +148,7 @@ impl Migrations<'_> {
         // Rows of one table may refer to another that is dropped first.
         connection.pragma_update(None, "defer_foreign_keys", true).map_err(at)?;
         for (kind, name) in self.own_objects(connection).map_err(at)? {
-            // A name can't be bound. It comes from the database's own list and is quoted.
-            let quoted = name.replace('"', "\"\"");
-            connection.execute_batch(&format!("DROP {kind} IF EXISTS \"{quoted}\"")).map_err(at)?;
+            connection.execute_batch(&format!("DROP {kind} IF EXISTS {}", quoted(&name))).map_err(at)?;
         }
         connection.execute("DELETE FROM es_objects WHERE projection = ?1", [self.projection]).map_err(at)?;
         connection.execute("DELETE FROM es_migrations WHERE projection = ?1", [self.projection]).map_err(at)?;
@@ -111,13 +169,6 @@ impl Migrations<'_> {
             .query_map([self.projection], |row| Ok((row.get(0)?, row.get(1)?)))?
             .collect()
     }
-}
-
-fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<Object>> {
-    connection
-        .prepare_cached("SELECT type, name FROM sqlite_schema WHERE name NOT LIKE 'sqlite\\_%' ESCAPE '\\'")?
-        .query_map((), |row| Ok((row.get(0)?, row.get(1)?)))?
-        .collect()
 }
 
 fn hash(sql: &str) -> i64 {

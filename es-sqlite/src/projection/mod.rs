@@ -6,7 +6,10 @@ mod builder;
 mod checkpoint;
 mod hooked;
 mod inline;
+mod migration;
 mod migrations;
+mod objects;
+mod rebuild;
 mod target;
 mod tx;
 
@@ -18,10 +21,11 @@ use tokio::sync::Mutex;
 pub(crate) use self::authorizer::Guard;
 use self::{
     builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState, migrations::Migrations,
-    target::Target,
+    rebuild::UnderWay, target::Target,
 };
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
+    migration::Migration,
     tx::Tx,
 };
 use crate::SqliteStore;
@@ -55,17 +59,24 @@ pub struct SqliteProjection {
     inner: Arc<Inner>,
     /// One page at a time, also when several clones are run.
     turn: Arc<Mutex<()>>,
+    rebuilding: Arc<UnderWay>,
 }
 
 pub(crate) struct Inner {
     name: String,
-    migrations: Vec<String>,
+    migrations: Vec<Migration>,
     hooks: HashMap<&'static str, Vec<AnyHook>>,
     hooked: Hooked,
     filter: Filter,
     target: Target,
     store: SqliteStore,
     inline: InlineState,
+}
+
+impl Inner {
+    fn store_id(&self) -> uuid::Uuid {
+        self.store.identity().id
+    }
 }
 
 impl SqliteProjection {
@@ -117,6 +128,7 @@ impl SqliteProjection {
         loop {
             match self.advance(&self.inner.store, 0).await {
                 Ok(Progress { checkpoint, caught_up: true, .. }) => return Ok(checkpoint),
+                Ok(Progress { standby: true, .. }) => self.rebuilding.over().await,
                 // Another process was first with this page.
                 Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
                 Err(error) => return Err(error),
@@ -137,23 +149,13 @@ impl SqliteProjection {
             .write(move |connection, guard| {
                 let Inner { name, migrations, hooked, target, store, .. } = &*inner;
                 let place = target.place();
-                let migrations = Migrations { projection: name, sql: migrations, place };
+                let migrations = Migrations { projection: name, known: migrations, place };
                 migrations.revert(connection)?;
                 migrations.apply(connection, guard)?;
                 Checkpoint::reset(connection, name, store.identity().id, hooked)
                     .map_err(|error| place.error("resetting a checkpoint", error))
             })
             .await
-    }
-
-    /// [Empties](Self::reset) the read model and makes it again from all events. Until it is done, queries see an
-    /// incomplete read model.
-    ///
-    /// # Errors
-    /// As [`reset`](Self::reset) and [`catch_up`](Self::catch_up).
-    pub async fn rebuild(&self) -> Result<u64, Error> {
-        self.reset().await?;
-        self.catch_up().await
     }
 
     /// Closes the file of a read model that has [one of its own](SqliteProjectionBuilder::build_in): waits for the page
@@ -181,7 +183,15 @@ impl Subscriber for SqliteProjection {
     fn advance<'a>(&'a self, store: &'a dyn EventStore, _partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
         Box::pin(async move {
             let _turn = self.turn.lock().await;
-            self.inner.advance(store).await
+            let rebuilding = self.rebuilding.get();
+            match self.inner.advance(store).await {
+                // The new read model is made by the new hooks.
+                Err(Error::ProjectionChanged { .. }) if rebuilding => {
+                    let present = self.inner.checkpoint(store.identity().id).await?;
+                    Ok(Progress::at(present.position).standby())
+                }
+                advanced => advanced,
+            }
         })
     }
 }

@@ -15,11 +15,12 @@ CREATE TABLE es_checkpoints (
   PRIMARY KEY (name, partition)
 ) STRICT, WITHOUT ROWID;
 
--- The migrations that were applied, by the hash of their SQL.
+-- The migrations that were applied, by the hash of their SQL, and the SQL that takes them back, if there is any.
 CREATE TABLE es_migrations (
   projection TEXT NOT NULL,
   number INTEGER NOT NULL,
   hash INTEGER NOT NULL,
+  down TEXT,
   PRIMARY KEY (projection, number)
 ) STRICT, WITHOUT ROWID;
 

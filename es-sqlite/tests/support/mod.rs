@@ -4,6 +4,7 @@
 
 pub mod balances;
 pub mod damage;
+pub mod rebuild;
 
 use std::{ops::ControlFlow, path::PathBuf};
 

@@ -1,0 +1,107 @@
+//! The new read model is made from the log, while the present one stays in use.
+
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
+
+use es_core::{Error, EventStore, Page, Rebuilding};
+
+use super::scratch::Scratch;
+use crate::{
+    blocking,
+    connection::{self, Role},
+    log,
+    long::Stop,
+    projection::{Inner, migrations::Migrations},
+    reader::Reader,
+};
+
+/// Events of a page: nobody waits for the scratch file.
+const PAGE: usize = 4_096;
+/// So near the head, the rest is left to the transaction that puts the read model in place.
+const NEAR_HEAD: u64 = 200;
+/// How often the log of the program hears of it.
+const TOLD: Duration = Duration::from_secs(1);
+
+/// A read model in the making.
+pub(super) struct Making {
+    pub(super) inner: Arc<Inner>,
+    pub(super) scratch: Scratch,
+    /// A connection of its own: the writer must not wait for a turn that others may hold.
+    pub(super) reader: Reader,
+    /// Up to where events are in it.
+    pub(super) position: u64,
+}
+
+impl Making {
+    /// An empty read model in a scratch file.
+    pub(super) fn start(inner: Arc<Inner>) -> Result<Self, Error> {
+        let Inner { name, migrations, target, store, .. } = &*inner;
+        let mut scratch = Scratch::make(name, &target.place().path)?;
+        let place = scratch.place.clone();
+        scratch.write(|connection, guard| {
+            Migrations { projection: name, known: migrations, place: &place }.apply(connection, guard)
+        })?;
+        let place = Arc::new(store.place().clone());
+        let reader = Reader { connection: connection::open(&place, Role::Reader)?, names: Default::default(), place };
+        Ok(Self { inner, scratch, reader, position: 0 })
+    }
+
+    /// Handles events until the head is near.
+    pub(super) fn fill(&mut self, stop: Stop<'_>, pace: &mut Pace<'_>) -> Result<(), Error> {
+        loop {
+            let Page { events, scanned_to } = log::read(self.reader.parts(), self.position, PAGE, &self.inner.filter)?;
+            let inner = &self.inner;
+            self.scratch.write(|connection, guard| {
+                events.iter().try_for_each(|event| {
+                    stop()?;
+                    inner.apply(connection, guard, event)
+                })
+            })?;
+            self.position = scanned_to;
+            stop()?;
+            // Through the store, which says when it is closed.
+            let head = blocking::wait(self.inner.store.head())?;
+            pace.tell(self.position, head);
+            if head.saturating_sub(self.position) <= NEAR_HEAD {
+                return Ok(());
+            }
+        }
+    }
+}
+
+/// Says how far a rebuild is.
+pub(super) struct Pace<'p> {
+    projection: &'p str,
+    begun: Instant,
+    told: Instant,
+    head: u64,
+    report: &'p dyn Fn(Rebuilding),
+}
+
+impl<'p> Pace<'p> {
+    pub(super) fn new(projection: &'p str, report: &'p dyn Fn(Rebuilding)) -> Self {
+        let begun = Instant::now();
+        Self { projection, begun, told: begun, head: 0, report }
+    }
+
+    /// After each page; the log of the program hears of it now and then.
+    pub(super) fn tell(&mut self, position: u64, head: u64) {
+        // A page may end behind a head that was looked up before it.
+        self.head = self.head.max(head).max(position);
+        let now = Rebuilding::new(position, self.head, self.begun.elapsed());
+        if self.told.elapsed() >= TOLD {
+            self.told = Instant::now();
+            tracing::info!(projection = self.projection, "rebuilding: {now}");
+        }
+        (self.report)(now);
+    }
+
+    /// The new read model is in place, up to this position.
+    pub(super) fn done(&mut self, position: u64) {
+        self.tell(position, position);
+        let took = self.begun.elapsed();
+        tracing::info!(projection = self.projection, position, ?took, "rebuilt");
+    }
+}

@@ -1,0 +1,89 @@
+//! The new read model takes the old one's place, in one transaction.
+
+use es_core::{Error, Page};
+use rusqlite::Connection;
+
+use super::{copy, fill::Making, neighbours};
+use crate::{
+    log,
+    projection::{Guard, Inner, migrations::Migrations},
+};
+
+/// Events handled inside the transaction, at most, unless the present read model has more.
+const PAGE: u64 = 1_000;
+
+impl Making {
+    /// Drops the old tables, makes the new ones with their rows, handles what was recorded meanwhile, and moves the
+    /// checkpoint, never back. Returns the checkpoint. Inside the transaction, so that readers see the old read model
+    /// until it is committed; may be called again on another one.
+    pub(super) fn put_in_place(&mut self, connection: &Connection, guard: &Guard) -> Result<u64, Error> {
+        let Self { inner, scratch, reader, position } = self;
+        let Inner { name, migrations, target, filter, .. } = &**inner;
+        let place = target.place();
+        let at = |error| place.error("putting a rebuilt read model in place", error);
+        same_migrations(inner, &scratch.connection, connection)?;
+        let present = present_checkpoint(inner, connection).map_err(at)?;
+
+        inner.spare_neighbours(connection)?;
+        let others = neighbours::on_tables_of(name, connection).map_err(at)?;
+        Migrations { projection: name, known: migrations, place }.revert(connection)?;
+        copy::copy(&scratch.connection, connection).map_err(at)?;
+        others.iter().try_for_each(|sql| connection.execute_batch(sql)).map_err(at)?;
+
+        let head = log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))?;
+        let goal = head.min(*position + PAGE).max(present);
+        let mut reached = *position;
+        while reached < goal {
+            let limit = usize::try_from(goal - reached).unwrap_or(usize::MAX);
+            let Page { events, scanned_to } = log::read(reader.parts(), reached, limit, filter)?;
+            // The store was restored to an older state: the log ends before the present read model.
+            if scanned_to == reached {
+                break;
+            }
+            events.iter().try_for_each(|event| inner.apply(connection, guard, event))?;
+            reached = scanned_to;
+        }
+        move_to(inner, connection, reached)?;
+        Ok(reached)
+    }
+}
+
+/// A newer program may have changed the tables meanwhile: its hooks would not find them any more.
+fn same_migrations(inner: &Inner, scratch: &Connection, connection: &Connection) -> Result<(), Error> {
+    let applied = |connection: &Connection| -> rusqlite::Result<Vec<i64>> {
+        connection
+            .prepare_cached("SELECT hash FROM es_migrations WHERE projection = ?1 ORDER BY number")?
+            .query_map([&inner.name], |row| row.get(0))?
+            .collect()
+    };
+    let at = |error| inner.target.place().error("reading migrations", error);
+    if applied(scratch).map_err(at)? == applied(connection).map_err(at)? {
+        return Ok(());
+    }
+    let why = format!(
+        "another program has applied or taken back migrations of `{}` while it was rebuilt; the read model stays as it \
+         is: rebuild it with that program",
+        inner.name
+    );
+    Err(Error::InvalidRequest { why })
+}
+
+/// How far the present read model is in the log of this store, by its foremost partition.
+fn present_checkpoint(inner: &Inner, connection: &Connection) -> rusqlite::Result<u64> {
+    connection
+        .prepare_cached("SELECT coalesce(max(position), 0) FROM es_checkpoints WHERE name = ?1 AND store_id = ?2")?
+        .query_row((&inner.name, inner.store_id().as_bytes()), |row| row.get(0))
+}
+
+/// Sets the checkpoint of every partition. Whoever works from the former ones can't move them any more.
+fn move_to(inner: &Inner, connection: &Connection, position: u64) -> Result<(), Error> {
+    let store = inner.store_id();
+    let moved = connection
+        .prepare_cached(
+            "UPDATE es_checkpoints SET position = ?2, generation = generation + 1, store_id = ?3, hooks = ?4
+             WHERE name = ?1",
+        )
+        .and_then(|mut update| update.execute((&inner.name, position, store.as_bytes(), inner.hooked.column())))
+        .map_err(|error| inner.target.place().error("moving a checkpoint", error))?;
+    if moved == 0 { Err(inner.no_checkpoint()) } else { Ok(()) }
+}

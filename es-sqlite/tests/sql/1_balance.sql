@@ -1,0 +1,1 @@
+CREATE TABLE balance (account_id TEXT PRIMARY KEY, cents INTEGER NOT NULL) STRICT;

@@ -1,0 +1,1 @@
+CREATE INDEX by_cents ON balance (cents);
