@@ -87,7 +87,9 @@ mod verify;
 mod writer;
 
 pub use builder::{Durability, SqliteStoreBuilder};
-pub use projection::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
+pub use projection::{
+    HookResult, OnFailure, ParkedEvent, ProjectionStatus, SqliteProjection, SqliteProjectionBuilder, Tx,
+};
 pub use store::SqliteStore;
 pub use verify::{Finding, Report, verify};
 
