@@ -16,7 +16,15 @@ mod status;
 mod target;
 mod tx;
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    fmt,
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Waker},
+    time::Duration,
+};
 
 use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
 use tokio::sync::{Mutex, MutexGuard};
@@ -136,7 +144,7 @@ impl SqliteProjection {
     pub async fn catch_up(&self) -> Result<u64, Error> {
         let caught_up = self.catch_up_all().await;
         // Whoever comes next need not wait for a lease that nobody uses.
-        if caught_up.is_err() && !self.inner.owner.stays() {
+        if !self.inner.owner.stays() {
             let _ = self.release_lease().await;
         }
         caught_up
@@ -185,15 +193,7 @@ impl SqliteProjection {
     /// What the storage reports.
     pub async fn release_lease(&self) -> Result<(), Error> {
         let _turns = self.all_turns().await;
-        self.inner.owner.leave();
-        let inner = Arc::clone(&self.inner);
-        self.inner
-            .target
-            .write(move |connection, _| {
-                Checkpoint::release(connection, &inner.name, inner.owner.id())
-                    .map_err(|error| inner.target.place().error("giving back a lease", error))
-            })
-            .await
+        self.inner.give_back().await
     }
 
     /// Empties the read model: drops what its migrations created, applies them again, moves the checkpoint to the beginning
@@ -244,6 +244,29 @@ impl SqliteProjection {
         }
         let _turns = self.all_turns().await;
         self.inner.target.close().await;
+    }
+}
+
+impl Inner {
+    /// Gives back what this owner has, if it ever had something.
+    async fn give_back(&self) -> Result<(), Error> {
+        if !self.owner.has_claimed() {
+            return Ok(());
+        }
+        self.owner.leave();
+        let (name, owner, path) = (self.name.clone(), self.owner.id(), self.target.place().clone());
+        let release = move |connection: &rusqlite::Connection, _: &Guard| {
+            Checkpoint::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
+        };
+        self.target.write(release).await
+    }
+}
+
+impl Drop for Inner {
+    /// Others need not wait for the lease of a projection that is gone. Handed over at the first poll; nobody waits.
+    fn drop(&mut self) {
+        let given_back = pin!(self.give_back());
+        let _ = given_back.poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 

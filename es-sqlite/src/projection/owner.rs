@@ -20,6 +20,8 @@ pub(super) struct Owner {
     lease: Duration,
     /// Somebody goes on running it: what was claimed is not given back when the head is reached.
     stays: AtomicBool,
+    /// It may have partitions to give back.
+    has_claimed: AtomicBool,
 }
 
 /// What a move of the checkpoint does to its lease.
@@ -32,7 +34,7 @@ pub(super) struct Claim {
 
 impl Owner {
     pub(super) fn new(lease: Duration) -> Self {
-        Self { id: Uuid::new_v4(), lease, stays: AtomicBool::new(false) }
+        Self { id: Uuid::new_v4(), lease, stays: AtomicBool::new(false), has_claimed: AtomicBool::new(false) }
     }
 
     pub(super) fn id(&self) -> Uuid {
@@ -45,6 +47,11 @@ impl Owner {
 
     pub(super) fn leave(&self) {
         self.stays.store(false, Ordering::Relaxed);
+        self.has_claimed.store(false, Ordering::Relaxed);
+    }
+
+    pub(super) fn has_claimed(&self) -> bool {
+        self.has_claimed.load(Ordering::Relaxed)
     }
 
     pub(super) fn stays(&self) -> bool {
@@ -58,6 +65,7 @@ impl Owner {
 
     /// A claim from now on.
     pub(super) fn claim(&self, now: Timestamp) -> Claim {
+        self.has_claimed.store(true, Ordering::Relaxed);
         Claim { owner: self.id, until: Some(now.saturating_add(self.lease)) }
     }
 

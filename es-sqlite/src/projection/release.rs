@@ -66,6 +66,7 @@ impl SqliteProjection {
     /// parked. The other parked events of its aggregate stay parked until they are [released](Self::release).
     ///
     /// ```
+    /// # #![allow(dead_code)]
     /// # use es_core::{Error, Result};
     /// # async fn example(balances: es_sqlite::SqliteProjection) -> Result<()> {
     /// if let Err(Error::ProjectionFaulted { position, .. }) = balances.catch_up().await {

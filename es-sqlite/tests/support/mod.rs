@@ -119,8 +119,14 @@ pub struct MoneyDeposited {
 event!(MoneyDeposited, "bank.v1.MoneyDeposited");
 
 /// The events of an account that this program knows.
-pub const KNOWN: &[&str] =
-    &["bank.v1.AccountOpened", "bank.v1.MoneyDeposited", "bank.v1.Other", "bank.v1.Closed", "bank.v1.AccountClosed"];
+pub const KNOWN: &[&str] = &[
+    "bank.v1.AccountOpened",
+    "bank.v1.MoneyDeposited",
+    "bank.v1.Other",
+    "bank.v1.Noted",
+    "bank.v1.Closed",
+    "bank.v1.AccountClosed",
+];
 
 /// What es-build generates for the two events.
 pub trait AccountHooks: es_core::HookBuilder {
