@@ -4,6 +4,7 @@
 
 pub mod balances;
 pub mod damage;
+pub mod interrupted;
 
 use std::{ops::ControlFlow, path::PathBuf};
 
