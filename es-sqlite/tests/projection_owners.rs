@@ -277,6 +277,23 @@ async fn a_reset_takes_the_projection_from_its_owner() {
     assert!(at(2)(first.advance(&two.one, 0).await.unwrap()));
 }
 
+#[tokio::test]
+async fn a_page_read_before_a_reset_is_not_kept_after_it() {
+    for own_file in [false, true] {
+        let two = Two::with_an_account().await;
+        let [first, second] = two.both(own_file, balances);
+        let other = second.clone();
+        let reset = Interrupted::new(&two.one, async move {
+            assert_eq!(other.catch_up().await.unwrap(), 1);
+            other.reset().await.unwrap();
+        });
+        let error = first.advance(&reset, 0).await.unwrap_err();
+        assert!(matches!(error, Error::CheckpointMoved { expected: 0, .. }), "{error}");
+        assert!(at(1)(first.advance(&two.one, 0).await.unwrap()));
+        assert_eq!(rows(&second).await, expected(&[("a", 0)]));
+    }
+}
+
 const FILE: &str = "ES_SQLITE_TEST_FILE";
 const STOPPED: &str = "an_owner_stopped_past_its_lease_and_continued_counts_nothing_twice";
 

@@ -33,6 +33,12 @@ impl Inner {
         Ok(checkpoints)
     }
 
+    /// The checkpoint of the partition that is the furthest behind.
+    pub(super) async fn checkpoint(&self, store: uuid::Uuid) -> Result<Checkpoint, Error> {
+        let all = self.checkpoints(store).await?;
+        all.into_iter().min_by_key(|checkpoint| checkpoint.position).ok_or_else(|| self.no_checkpoint())
+    }
+
     pub(super) fn no_checkpoint(&self) -> Error {
         Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() }
     }

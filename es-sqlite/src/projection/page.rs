@@ -1,11 +1,8 @@
 //! A page of events in the transaction that moves the checkpoint over it.
 
-use std::{
-    collections::{BTreeMap, HashSet},
-    sync::Arc,
-};
+use std::{collections::BTreeMap, sync::Arc};
 
-use es_core::{Error, EventStore, RecordedEvent, StreamKey, guard_call};
+use es_core::{Error, EventStore, RecordedEvent, guard_call};
 use rusqlite::Connection;
 
 use super::{
@@ -63,37 +60,51 @@ impl Inner {
             Moving::Moved => Error::CheckpointMoved { name: self.name.clone(), expected: checkpoint.position },
             Moving::Failed(error) => self.target.place().error("moving a checkpoint", error),
         })?;
-        let mut left_out = LeftOut::read(self.notes(connection), batch).map_err(|error| self.noting(error))?;
+        let events = batch.events.get(..batch.count).unwrap_or(&batch.events);
+        self.run_events(connection, guard, events, care)
+    }
+
+    /// Runs events inside the caller's transaction, except those that are not to be handled.
+    pub(super) fn run_events(
+        &self,
+        connection: &Connection,
+        guard: &Guard,
+        events: &[RecordedEvent],
+        care: Option<&Care>,
+    ) -> Result<(), Error> {
+        let (Some(first), Some(last)) = (events.first(), events.last()) else { return Ok(()) };
+        let (notes, at) = (self.notes(connection), |error| self.noting(error));
+        let skipped = notes.skipped(first.meta.position, last.meta.position).map_err(at)?;
+        let mut any_parked = notes.any_parked().map_err(at)?;
         let mut failed = None;
-        for event in batch.events.iter().take(batch.count) {
-            if left_out.positions.contains(&event.meta.position) {
+        for event in events {
+            if skipped.contains(&event.meta.position) {
                 continue;
             }
-            if left_out.streams.contains(&*event.meta.stream) {
-                let noted = self.notes(connection).add(Kind::Parked, &event.meta, None, 0, now);
-                noted.map_err(|error| self.noting(error))?;
+            if any_parked && notes.first_parked(&event.meta.stream).map_err(at)?.is_some() {
+                notes.add(Kind::Parked, &event.meta, None, 0, self.store.now()).map_err(at)?;
                 continue;
             }
             match care {
                 None => self.apply(connection, guard, event)?,
-                Some(care) => {
-                    let again = self.apply_with_care(connection, guard, event, care, &mut left_out)?;
-                    failed = failed.or(again);
-                }
+                Some(care) => match self.apply_with_care(connection, guard, event, care)? {
+                    Applied::Yes => {}
+                    Applied::Noted => any_parked = true,
+                    Applied::NotYet(error) => failed = failed.or(Some(error)),
+                },
             }
         }
         failed.map_or(Ok(()), Err)
     }
 
-    /// Calls the hooks of one event behind a savepoint. A failure is noted; or handed back, if it may pass.
+    /// Calls the hooks of one event behind a savepoint.
     fn apply_with_care(
         &self,
         connection: &Connection,
         guard: &Guard,
         event: &RecordedEvent,
         care: &Care,
-        left_out: &mut LeftOut,
-    ) -> Result<Option<Error>, Error> {
+    ) -> Result<Applied, Error> {
         let meta = &event.meta;
         let control = |sql: &str| {
             let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
@@ -106,7 +117,7 @@ impl Inner {
                 match self.apply(connection, guard, event) {
                     Ok(()) => {
                         control(RELEASE)?;
-                        return Ok(None);
+                        return Ok(Applied::Yes);
                     }
                     // The hook has ended the transaction: there is nothing to go back to.
                     Err(error) if connection.is_autocommit() => return Err(error),
@@ -114,7 +125,7 @@ impl Inner {
                         control(ROLLBACK)?;
                         control(RELEASE)?;
                         if !care.last && !failure::is_permanent(&*source) {
-                            return Ok(Some(Error::ProjectionFaulted { name, position, source }));
+                            return Ok(Applied::NotYet(Error::ProjectionFaulted { name, position, source }));
                         }
                         failure::in_words(&*source)
                     }
@@ -130,20 +141,17 @@ impl Inner {
         tracing::warn!(projection = self.name, position = meta.position, ?kind, why, "an event failed");
         let noted = self.notes(connection).add(kind, meta, Some(&why), attempts, self.store.now());
         noted.map_err(|error| self.noting(error))?;
-        if kind == Kind::Parked {
-            left_out.streams.insert((*meta.stream).clone());
-        }
-        Ok(None)
+        Ok(Applied::Noted)
     }
 
     /// Calls the hooks of one event, under watch.
     pub(super) fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
-        let (name, position) = (self.name.clone(), event.meta.position);
+        let faulted = |source| {
+            let (name, position) = (self.name.clone(), event.meta.position);
+            Err(Error::ProjectionFaulted { name, position, source })
+        };
         let Some(hooks) = self.hooks.get(&*event.meta.event_type) else {
-            return match self.unknown(event) {
-                Some(unknown) => Err(Error::ProjectionFaulted { name, position, source: unknown.into() }),
-                None => Ok(()),
-            };
+            return self.unknown(event).map_or(Ok(()), |unknown| faulted(unknown.into()));
         };
         let tx = Tx::new(connection, Some(guard));
         for hook in hooks {
@@ -163,7 +171,7 @@ impl Inner {
                 },
                 Err(panicked) => panicked.into(),
             };
-            return Err(Error::ProjectionFaulted { name, position, source: failure });
+            return faulted(failure);
         }
         Ok(())
     }
@@ -188,15 +196,11 @@ impl Inner {
     }
 }
 
-/// What of a page is not to be handled.
-struct LeftOut {
-    positions: HashSet<u64>,
-    streams: HashSet<StreamKey>,
-}
-
-impl LeftOut {
-    fn read(notes: Notes<'_>, batch: &Batch) -> rusqlite::Result<Self> {
-        let positions = notes.skipped(batch.checkpoint.position, batch.to)?;
-        Ok(Self { positions, streams: notes.parked_streams()? })
-    }
+/// What became of an event that was run with care.
+enum Applied {
+    Yes,
+    /// It was given up, and that was noted.
+    Noted,
+    /// It may come through the next time.
+    NotYet(Error),
 }

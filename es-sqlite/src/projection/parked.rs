@@ -71,7 +71,7 @@ impl Notes<'_> {
         Ok(())
     }
 
-    /// The aggregates with parked events: their later ones are parked, too.
+    /// The aggregates with parked events.
     pub(super) fn parked_streams(&self) -> rusqlite::Result<HashSet<StreamKey>> {
         self.connection
             .prepare_cached(
@@ -81,14 +81,21 @@ impl Notes<'_> {
             .collect()
     }
 
+    /// Whether anything is parked.
+    pub(super) fn any_parked(&self) -> rusqlite::Result<bool> {
+        self.connection
+            .prepare_cached("SELECT EXISTS (SELECT 1 FROM es_parked WHERE projection = ?1 AND kind = 0)")?
+            .query_row([self.projection], |row| row.get(0))
+    }
+
     /// The positions in a span that are to be passed over.
-    pub(super) fn skipped(&self, after: u64, to: u64) -> rusqlite::Result<HashSet<u64>> {
+    pub(super) fn skipped(&self, from: u64, to: u64) -> rusqlite::Result<HashSet<u64>> {
         self.connection
             .prepare_cached(
                 "SELECT position FROM es_parked
-                 WHERE projection = ?1 AND kind = 1 AND position > ?2 AND position <= ?3",
+                 WHERE projection = ?1 AND kind = 1 AND position >= ?2 AND position <= ?3",
             )?
-            .query_map((self.projection, after, to), |row| row.get(0))?
+            .query_map((self.projection, from, to), |row| row.get(0))?
             .collect()
     }
 
@@ -127,7 +134,7 @@ impl Notes<'_> {
             .query_row((self.projection, kind as i64), |row| row.get(0))
     }
 
-    /// The position of an aggregate's first parked event.
+    /// The position of an aggregate's first parked event. While there is one, later ones are parked, too.
     pub(super) fn first_parked(&self, stream: &StreamKey) -> rusqlite::Result<Option<u64>> {
         let StreamKey { tenant, stream_type, id } = stream;
         self.connection

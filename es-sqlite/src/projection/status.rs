@@ -22,7 +22,7 @@ impl SqliteProjection {
     /// # Errors
     /// What the storage reports.
     pub async fn status(&self) -> Result<ProjectionStatus, Error> {
-        let checkpoint = self.inner.lowest().await?;
+        let checkpoint = self.inner.checkpoint(self.inner.store.identity().id).await?.position;
         let counts = self.inner.target.readers().read(|reader| {
             let notes = self.inner.notes(&reader.connection);
             let count = |kind| notes.count(kind).map_err(|error| reader.place.error("counting parked events", error));
@@ -34,12 +34,6 @@ impl SqliteProjection {
 }
 
 impl Inner {
-    /// The position up to which all partitions have come.
-    async fn lowest(&self) -> Result<u64, Error> {
-        let checkpoints = self.checkpoints(self.store.identity().id).await?;
-        checkpoints.iter().map(|checkpoint| checkpoint.position).min().ok_or_else(|| self.no_checkpoint())
-    }
-
     /// The position of a partition; while there is another number of them than was asked for, that of all.
     pub(super) async fn position(&self, partition: u32) -> Result<u64, Error> {
         let checkpoints = self.checkpoints(self.store.identity().id).await?;
