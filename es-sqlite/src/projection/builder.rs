@@ -10,7 +10,6 @@ use std::{
 
 use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent, Tenant};
 use rusqlite::Connection;
-use tokio::sync::Mutex;
 
 use super::{
     Inner, OnFailure, SqliteProjection, Tx,
@@ -20,6 +19,7 @@ use super::{
     migrations::Migrations,
     owner::{self, Owner},
     target::Target,
+    turns::Turns,
 };
 use crate::{SqliteStore, blocking, names};
 
@@ -179,7 +179,7 @@ impl SqliteProjectionBuilder {
             registered.adopt_new_events(connection, checkpoint)?;
             Migrations { projection: name, sql: migrations, place }.apply(connection, guard)
         }))?;
-        let turns = (0..partitions).map(|_| Mutex::default()).collect();
+        let turns = Arc::new(Turns::new(Arc::clone(&inner)));
         Ok(SqliteProjection { inner, turns })
     }
 }

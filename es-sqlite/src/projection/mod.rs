@@ -14,25 +14,17 @@ mod release;
 mod repartition;
 mod status;
 mod target;
+mod turns;
 mod tx;
 
-use std::{
-    collections::HashMap,
-    fmt,
-    future::Future,
-    pin::pin,
-    sync::Arc,
-    task::{Context, Waker},
-    time::Duration,
-};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
-use tokio::sync::{Mutex, MutexGuard};
 
 pub(crate) use self::authorizer::Guard;
 use self::{
     builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, migrations::Migrations, owner::Owner,
-    target::Target,
+    target::Target, turns::Turns,
 };
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
@@ -78,8 +70,7 @@ const LOOK_AGAIN: Duration = Duration::from_millis(15);
 #[derive(Clone)]
 pub struct SqliteProjection {
     inner: Arc<Inner>,
-    /// One page of each partition at a time, also when several clones are run.
-    turns: Arc<[Mutex<()>]>,
+    turns: Arc<Turns>,
 }
 
 pub(crate) struct Inner {
@@ -170,20 +161,8 @@ impl SqliteProjection {
     }
 
     async fn next_page(&self, store: &dyn EventStore, partition: u32) -> Result<Progress, Error> {
-        let _turn = match self.turns.get(partition as usize) {
-            Some(turn) => Some(turn.lock().await),
-            None => None,
-        };
+        let _turn = self.turns.take(partition).await;
         self.inner.advance(store, partition).await
-    }
-
-    /// Waits until no page is under way, and keeps it so.
-    async fn all_turns(&self) -> Vec<MutexGuard<'_, ()>> {
-        let mut all = Vec::with_capacity(self.turns.len());
-        for turn in self.turns.iter() {
-            all.push(turn.lock().await);
-        }
-        all
     }
 
     /// Gives back the partitions this projection owns, so that another process need not wait until its lease is over.
@@ -192,7 +171,7 @@ impl SqliteProjection {
     /// # Errors
     /// What the storage reports.
     pub async fn release_lease(&self) -> Result<(), Error> {
-        let _turns = self.all_turns().await;
+        let _turns = self.turns.take_all().await;
         self.inner.give_back().await
     }
 
@@ -202,7 +181,7 @@ impl SqliteProjection {
     /// # Errors
     /// What the storage reports; then nothing was changed.
     pub async fn reset(&self) -> Result<(), Error> {
-        let _turns = self.all_turns().await;
+        let _turns = self.turns.take_all().await;
         let inner = Arc::clone(&self.inner);
         self.inner
             .target
@@ -242,7 +221,7 @@ impl SqliteProjection {
             // Closed before, there is nothing left to give back.
             let _ = self.release_lease().await;
         }
-        let _turns = self.all_turns().await;
+        let _turns = self.turns.take_all().await;
         self.inner.target.close().await;
     }
 }
@@ -259,14 +238,6 @@ impl Inner {
             Checkpoint::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
         };
         self.target.write(release).await
-    }
-}
-
-impl Drop for Inner {
-    /// Others need not wait for the lease of a projection that is gone. Handed over at the first poll; nobody waits.
-    fn drop(&mut self) {
-        let given_back = pin!(self.give_back());
-        let _ = given_back.poll(&mut Context::from_waker(Waker::noop()));
     }
 }
 
