@@ -19,6 +19,14 @@ pub trait HookBuilder: Sized {
     {
         Hook::<E, F>::hook(self, hook)
     }
+
+    /// What generated code knows of the aggregate whose events are hooked: the type of its streams, and the stored name
+    /// of each of its events. A builder that wants to stop at an event it has never heard of keeps it.
+    #[must_use]
+    fn knows(self, stream_type: &'static str, event_types: &'static [&'static str]) -> Self {
+        let _ = (stream_type, event_types);
+        self
+    }
 }
 
 /// A builder that takes a hook of this shape for this event.

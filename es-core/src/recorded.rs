@@ -2,7 +2,7 @@
 
 use bytes::Bytes;
 
-use crate::{Encoded, EventMeta, Tenant, Timestamp};
+use crate::{Encoded, EventMeta, Timestamp};
 
 /// An event of one stream as a store hands it to a fold: borrowed from the store's buffer.
 #[derive(Clone, Copy, Debug)]
@@ -45,52 +45,4 @@ pub struct Page {
     pub events: Vec<RecordedEvent>,
     /// Everything up to this position was looked at; read on from here. When it reaches the head, all was seen.
     pub scanned_to: u64,
-}
-
-/// Which events of the log are wanted. Empty lists want everything.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-#[non_exhaustive]
-pub struct Filter {
-    /// Only events of this tenant.
-    pub tenant: Option<Tenant>,
-    /// Only events of streams of these types.
-    pub stream_types: Vec<String>,
-    /// Only events stored under these names.
-    pub event_types: Vec<String>,
-}
-
-impl Filter {
-    /// Wants every event.
-    pub fn all() -> Self {
-        Self::default()
-    }
-
-    /// Wants events of this tenant only.
-    #[must_use]
-    pub fn tenant(mut self, tenant: Tenant) -> Self {
-        self.tenant = Some(tenant);
-        self
-    }
-
-    /// Wants events of streams of these types only.
-    #[must_use]
-    pub fn stream_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.stream_types.extend(types.into_iter().map(Into::into));
-        self
-    }
-
-    /// Wants events stored under these names only.
-    #[must_use]
-    pub fn event_types(mut self, types: impl IntoIterator<Item = impl Into<String>>) -> Self {
-        self.event_types.extend(types.into_iter().map(Into::into));
-        self
-    }
-
-    /// Whether an event is wanted.
-    pub fn admits(&self, meta: &EventMeta) -> bool {
-        let listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|wanted| wanted == name);
-        (self.tenant.is_none() || self.tenant == meta.stream.tenant)
-            && listed(&self.stream_types, &meta.stream.stream_type)
-            && listed(&self.event_types, &meta.event_type)
-    }
 }

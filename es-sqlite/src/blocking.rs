@@ -6,9 +6,13 @@ use std::{
     sync::Arc,
     task::{Context, Poll, Wake, Waker},
     thread::{self, Thread},
+    time::Duration,
 };
 
-use tokio::runtime::{Handle, RuntimeFlavor};
+use tokio::{
+    runtime::{Handle, RuntimeFlavor},
+    sync::oneshot,
+};
 
 /// Runs blocking work right here. On a worker of a multi-thread runtime the other tasks of the worker move on first.
 ///
@@ -32,6 +36,20 @@ pub(crate) fn wait<F: Future>(future: F) -> F::Output {
             }
         }
     })
+}
+
+/// Waits so long; also outside a runtime, and on one without timers.
+pub(crate) async fn pause(duration: Duration) {
+    let (over, wait) = oneshot::channel::<()>();
+    let sleep = move || {
+        thread::sleep(duration);
+        drop(over);
+    };
+    match thread::Builder::new().name("es-pause".into()).spawn(sleep) {
+        // Ends when the sender is dropped.
+        Ok(_) => drop(wait.await),
+        Err(_) => here(|| thread::sleep(duration)),
+    }
 }
 
 struct Unpark(Thread);

@@ -88,7 +88,9 @@ mod verify;
 mod writer;
 
 pub use builder::{Durability, SqliteStoreBuilder};
-pub use projection::{HookResult, Migration, SqliteProjection, SqliteProjectionBuilder, Tx};
+pub use projection::{
+    HookResult, Migration, OnFailure, ParkedEvent, ProjectionStatus, SqliteProjection, SqliteProjectionBuilder, Tx,
+};
 pub use store::SqliteStore;
 pub use verify::{Finding, Report, verify};
 

@@ -15,7 +15,7 @@ pub(crate) struct Scan<'r> {
     place: &'r Place,
     names: &'r mut Names,
     filter: &'r Filter,
-    types: FxHashMap<i64, (Arc<str>, bool)>,
+    types: FxHashMap<i64, (Arc<str>, Wanted<'r>)>,
     events: Vec<RecordedEvent>,
     /// Where the metadata and then the payload of each event end in the buffer.
     ends: Vec<(usize, usize)>,
@@ -51,20 +51,17 @@ impl<'r> Scan<'r> {
     /// Takes an event, if the filter wants it. All are verified: a damaged type must not make an event invisible.
     pub(crate) fn admit(&mut self, event: &EventRow<'_>) -> Result<(), Error> {
         let Self { connection, place, names, filter, types, events, ends, buffer } = self;
-        let listed = |list: &[String], name: &str| list.is_empty() || list.iter().any(|wanted| wanted == name);
-        let (name, type_wanted) = match types.get(&event.event_type) {
+        let (name, wanted) = match types.get(&event.event_type) {
             Some(known) => known,
             None => {
                 let name = names.event_type(connection, place, event.event_type)?;
-                let wanted = listed(&filter.event_types, &name);
+                let wanted = Wanted::new(filter, &name);
                 types.entry(event.event_type).or_insert((name, wanted))
             }
         };
         let stream = names.stream(connection, place, event.stream)?;
         event.verify(stream.checksum, name)?;
-        let stream_wanted = (filter.tenant.is_none() || filter.tenant == stream.key.tenant)
-            && listed(&filter.stream_types, &stream.key.stream_type);
-        if !(*type_wanted && stream_wanted) {
+        if !(wanted.of(&stream.key.stream_type) && filter.admits_stream(&stream.key)) {
             return Ok(());
         }
         let mut meta = EventMeta::new(stream.key, event.version, event.position, Arc::clone(name));
@@ -92,5 +89,25 @@ impl<'r> Scan<'r> {
             start = payload_end;
         }
         Page { events: self.events, scanned_to }
+    }
+}
+
+/// Whether events of one type are wanted; found out once a page.
+enum Wanted<'f> {
+    Always,
+    /// Only in streams of these types, which don't know it: mostly none.
+    In(Vec<&'f str>),
+}
+
+impl<'f> Wanted<'f> {
+    fn new(filter: &'f Filter, event_type: &str) -> Self {
+        if filter.admits_type(event_type) { Self::Always } else { Self::In(filter.strangers_to(event_type).collect()) }
+    }
+
+    fn of(&self, stream_type: &str) -> bool {
+        match self {
+            Self::Always => true,
+            Self::In(stream_types) => stream_types.contains(&stream_type),
+        }
     }
 }

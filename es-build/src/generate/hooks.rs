@@ -3,7 +3,7 @@
 use proc_macro2::TokenStream;
 use quote::quote;
 
-use super::{doc, ident, paths::Paths};
+use super::{doc, events::enum_name, ident, paths::Paths};
 use crate::{model::Aggregate, names::camel_part};
 
 /// `trait AccountHooks`, with `on_account_opened` for each event.
@@ -13,6 +13,8 @@ pub(super) fn hooks(aggregate: &Aggregate, paths: &Paths) -> TokenStream {
     }
     let name = ident(&format!("{}Hooks", camel_part(&aggregate.name)));
     let about = doc(format!("Hooks for the events of `{}`, on the builder of a projection.", aggregate.name));
+    let stream_type = &aggregate.stream_type;
+    let set = ident(&enum_name(aggregate));
     let methods = aggregate.events.iter().map(|event| {
         let method = ident(&format!("on_{}", event.hook));
         let ty = paths.message(aggregate.package(), &event.message);
@@ -21,7 +23,8 @@ pub(super) fn hooks(aggregate: &Aggregate, paths: &Paths) -> TokenStream {
             #about
             #[must_use]
             fn #method<F>(self, hook: F) -> Self where Self: ::es_core::codegen::Hook<#ty, F> {
-                ::es_core::codegen::Hook::<#ty, F>::hook(self, hook)
+                let types = <#set as ::es_core::codegen::EventSet>::TYPES;
+                ::es_core::codegen::Hook::<#ty, F>::hook(self, hook).knows(#stream_type, types)
             }
         }
     });

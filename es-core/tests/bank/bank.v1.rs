@@ -192,7 +192,9 @@ pub trait AccountHooks: ::es_core::codegen::HookBuilder {
     where
         Self: ::es_core::codegen::Hook<Opened, F>,
     {
+        let types = <AccountEvent as ::es_core::codegen::EventSet>::TYPES;
         ::es_core::codegen::Hook::<Opened, F>::hook(self, hook)
+            .knows("bank.v1.Account", types)
     }
     /// Calls `hook` for every `bank.v1.Changed`.
     #[must_use]
@@ -200,7 +202,9 @@ pub trait AccountHooks: ::es_core::codegen::HookBuilder {
     where
         Self: ::es_core::codegen::Hook<Changed, F>,
     {
+        let types = <AccountEvent as ::es_core::codegen::EventSet>::TYPES;
         ::es_core::codegen::Hook::<Changed, F>::hook(self, hook)
+            .knows("bank.v1.Account", types)
     }
 }
 

@@ -1,16 +1,17 @@
-//! One page of events into the read model, with its checkpoint, in one transaction.
+//! The next page of a partition: who may handle it, how often, and what becomes of an event that fails.
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore, Page, Progress, RecordedEvent, guard_call};
-use rusqlite::Connection;
+use es_core::{Error, EventStore, Page, Progress};
 
 use super::{
-    Guard, Inner, Tx,
-    checkpoint::{Checkpoint, Moving},
+    Inner,
+    checkpoint::Checkpoint,
+    failure::{self, OnFailure, Policy},
+    page::{Batch, Care},
     target::Target,
 };
-use crate::errors;
+use crate::blocking;
 
 /// Events of a page, far from the head or in a file of its own: each page costs a sync.
 const PAGE: usize = 1_000;
@@ -18,23 +19,57 @@ const PAGE: usize = 1_000;
 pub(super) const PAGE_NEAR_HEAD: usize = 200;
 
 impl Inner {
-    /// The checkpoint, if it is one of this store.
-    pub(super) async fn checkpoint(&self, store: uuid::Uuid) -> Result<Checkpoint, Error> {
+    /// The checkpoints of all partitions, if they are of this store.
+    pub(super) async fn checkpoints(&self, store: uuid::Uuid) -> Result<Vec<Checkpoint>, Error> {
         let read = self.target.readers().read(|reader| {
             Checkpoint::read(&reader.connection, &self.name)
                 .map_err(|error| reader.place.error("reading a checkpoint", error))
         });
-        read.await?.ok_or_else(|| self.no_checkpoint())?.of_store(&self.name, store)
+        let checkpoints = read.await?;
+        if checkpoints.is_empty() {
+            return Err(self.no_checkpoint());
+        }
+        checkpoints.iter().try_for_each(|checkpoint| checkpoint.of_store(&self.name, store))?;
+        Ok(checkpoints)
+    }
+
+    /// The checkpoint of the partition that is the furthest behind.
+    pub(super) async fn checkpoint(&self, store: uuid::Uuid) -> Result<Checkpoint, Error> {
+        let all = self.checkpoints(store).await?;
+        all.into_iter().min_by_key(|checkpoint| checkpoint.position).ok_or_else(|| self.no_checkpoint())
     }
 
     pub(super) fn no_checkpoint(&self) -> Error {
         Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() }
     }
 
-    /// Handles the next page.
-    pub(super) async fn advance(self: &Arc<Self>, store: &dyn EventStore) -> Result<Progress, Error> {
-        let checkpoint = self.checkpoint(store.identity().id).await?;
-        self.hooked.check(&self.name, &checkpoint.hooked)?;
+    /// Handles the next page of a partition, unless it is somebody else's.
+    pub(super) async fn advance(self: &Arc<Self>, store: &dyn EventStore, partition: u32) -> Result<Progress, Error> {
+        if partition >= self.partitions {
+            let why = format!("`{}` has {} partitions, there is no number {partition}", self.name, self.partitions);
+            return Err(Error::InvalidRequest { why });
+        }
+        let checkpoints = self.checkpoints(store.identity().id).await?;
+        checkpoints.iter().try_for_each(|checkpoint| self.hooked.check(&self.name, &checkpoint.hooked))?;
+        if checkpoints.len() != self.partitions as usize {
+            return self.repartition(store, checkpoints).await;
+        }
+        let checkpoint = checkpoints.into_iter().find(|checkpoint| checkpoint.partition == partition);
+        let checkpoint = checkpoint.ok_or_else(|| self.no_checkpoint())?;
+        if self.owner.must_wait(&checkpoint, self.store.now()) {
+            return Ok(Progress::at(checkpoint.position).standby());
+        }
+        self.next_page(store, checkpoint, self.partitions, u64::MAX).await
+    }
+
+    /// Handles the next page of a partition of so many, and at most up to a position (where a commit ends).
+    pub(super) async fn next_page(
+        self: &Arc<Self>,
+        store: &dyn EventStore,
+        checkpoint: Checkpoint,
+        partitions: u32,
+        at_most: u64,
+    ) -> Result<Progress, Error> {
         let head = store.head().await?;
         if checkpoint.position > head {
             let (name, checkpoint) = (self.name.clone(), checkpoint.position);
@@ -44,70 +79,72 @@ impl Inner {
             Target::Store(_) if head - checkpoint.position <= PAGE as u64 => PAGE_NEAR_HEAD,
             Target::Store(_) | Target::File(_) => PAGE,
         };
-        let Page { events, scanned_to } = store.read_all(checkpoint.position, limit, &self.filter).await?;
-        let progress = Progress::at(scanned_to)
-            .caught_up(scanned_to >= head)
+        let Page { mut events, scanned_to } = match partitions {
+            1 => store.read_all(checkpoint.position, limit, &self.filter).await?,
+            of => {
+                let filter = self.filter.clone().partition(checkpoint.partition, of);
+                store.read_all(checkpoint.position, limit, &filter).await?
+            }
+        };
+        let to = scanned_to.min(at_most);
+        events.truncate(events.partition_point(|event| event.meta.position <= to));
+        let progress = Progress::at(to)
+            .caught_up(to >= head)
             .handled(events.len() as u64, events.last().map(|event| event.meta.recorded_at));
-        if scanned_to == checkpoint.position {
+        if to == checkpoint.position {
             return Ok(progress);
         }
-        let events: Arc<[RecordedEvent]> = events.into();
-        let Err(error) = self.keep(&checkpoint, &events, events.len(), scanned_to).await else { return Ok(progress) };
-        // All whole commits before the one that failed are kept, so that the read model stands right before it.
-        if let Error::ProjectionFaulted { position, .. } = &error
-            && let Some(failed) = events.iter().find(|event| event.meta.position == *position)
-        {
-            let before = failed.meta.commit_first - 1;
-            let count = events.partition_point(|event| event.meta.position <= before);
-            if before > checkpoint.position {
-                self.keep(&checkpoint, &events, count, before).await?;
+        let pass = to >= head && !self.owner.stays();
+        let count = events.len();
+        self.handle(Batch { checkpoint, events: events.into(), count, to, pass }).await?;
+        Ok(progress)
+    }
+
+    /// Handles a page, again and again if need be, until it is kept or stops the projection.
+    async fn handle(self: &Arc<Self>, batch: Batch) -> Result<(), Error> {
+        let mut care: Option<Care> = None;
+        let mut retry = 0;
+        loop {
+            let Err(error) = self.keep(&batch, care.clone()).await else { return Ok(()) };
+            let Error::ProjectionFaulted { position, source, .. } = &error else { return Err(error) };
+            let (position, is_permanent) = (*position, failure::is_permanent(&**source));
+            let is_last = retry >= self.policy.retries;
+            match (self.policy.on_failure, &mut care) {
+                (OnFailure::Halt, _) if is_permanent || is_last => {
+                    self.keep_up_to(batch, position).await?;
+                    return Err(error);
+                }
+                (OnFailure::Halt, _) => {}
+                (_, None) => care = Some(Care { stopped_at: position, ..Care::default() }),
+                (_, Some(care)) if is_permanent || is_last => {
+                    care.given_up.insert(position, failure::in_words(&**source));
+                    continue;
+                }
+                (_, Some(_)) => {}
+            }
+            retry += 1;
+            if let Some(care) = &mut care {
+                (care.attempts, care.last) = (retry, retry >= self.policy.retries);
+            }
+            if !is_permanent && retry <= self.policy.retries {
+                tracing::warn!(projection = self.name, position, %error, retry, "will try again");
+                blocking::pause(Policy::pause(retry)).await;
             }
         }
-        Err(error)
     }
 
-    /// Applies the first events of a page and moves the checkpoint, or does neither.
-    async fn keep(
-        self: &Arc<Self>,
-        checkpoint: &Checkpoint,
-        events: &Arc<[RecordedEvent]>,
-        count: usize,
-        to: u64,
-    ) -> Result<(), Error> {
-        let (inner, events, checkpoint) = (Arc::clone(self), Arc::clone(events), checkpoint.clone());
-        self.target
-            .write(move |connection, guard| {
-                // First of all: hooks that another owner has run before would fail for no reason of their own.
-                checkpoint.move_to(connection, &inner.name, to).map_err(|moving| match moving {
-                    Moving::Moved => Error::CheckpointMoved { name: inner.name.clone(), expected: checkpoint.position },
-                    Moving::Failed(error) => inner.target.place().error("moving a checkpoint", error),
-                })?;
-                events[..count].iter().try_for_each(|event| inner.apply(connection, guard, event))
-            })
-            .await
+    /// Keeps all whole commits before the one that failed, so that the read model stands right before it.
+    async fn keep_up_to(self: &Arc<Self>, mut batch: Batch, failed: u64) -> Result<(), Error> {
+        let Some(event) = batch.events.iter().find(|event| event.meta.position == failed) else { return Ok(()) };
+        batch.to = event.meta.commit_first.saturating_sub(1);
+        batch.count = batch.events.partition_point(|event| event.meta.position <= batch.to);
+        batch.pass = !self.owner.stays();
+        if batch.to > batch.checkpoint.position { self.keep(&batch, None).await } else { Ok(()) }
     }
 
-    /// Calls the hooks of one event, under watch.
-    pub(super) fn apply(&self, connection: &Connection, guard: &Guard, event: &RecordedEvent) -> Result<(), Error> {
-        let tx = Tx::new(connection, Some(guard));
-        for hook in self.hooks.get(&*event.meta.event_type).into_iter().flatten() {
-            let called =
-                guard_call(|| format!("a hook for {}", event.meta.event_type), || guard.watch(|| hook(&tx, event)));
-            let failure = match called {
-                Ok(Ok(())) => continue,
-                Ok(Err(source)) => match source.downcast::<rusqlite::Error>() {
-                    // A full disk says nothing about the event: it can be handled once there is room.
-                    Ok(error) if errors::is_of_the_storage(&error) => {
-                        return Err(self.target.place().error("running a projection's hook", *error));
-                    }
-                    Ok(error) => error,
-                    Err(source) => source,
-                },
-                Err(panicked) => panicked.into(),
-            };
-            let (name, position) = (self.name.clone(), event.meta.position);
-            return Err(Error::ProjectionFaulted { name, position, source: failure });
-        }
-        Ok(())
+    /// Runs a page and moves the checkpoint, or does neither.
+    async fn keep(self: &Arc<Self>, batch: &Batch, care: Option<Care>) -> Result<(), Error> {
+        let (inner, batch) = (Arc::clone(self), batch.clone());
+        self.target.write(move |connection, guard| inner.run(connection, guard, &batch, care.as_ref())).await
     }
 }

@@ -1,19 +1,26 @@
 //! Building a projection: its tables, its hooks, its file.
 
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, BTreeSet, HashMap},
     fmt,
     path::Path,
     sync::{Arc, Weak},
+    time::Duration,
 };
 
-use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent};
-
+use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent, Tenant};
 use rusqlite::Connection;
 
 use super::{
-    Inner, Migration, SqliteProjection, Tx, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState,
-    migrations::Migrations, target::Target,
+    Inner, Migration, OnFailure, SqliteProjection, Tx,
+    checkpoint::{Checkpoint, Registration},
+    failure::Policy,
+    hooked::Hooked,
+    inline::InlineState,
+    migrations::Migrations,
+    owner::{self, Owner},
+    target::Target,
+    turns::Turns,
 };
 use crate::{SqliteStore, blocking, names};
 
@@ -29,11 +36,28 @@ pub struct SqliteProjectionBuilder {
     name: String,
     migrations: Vec<Migration>,
     hooks: HashMap<&'static str, Vec<AnyHook>>,
+    /// What generated code knows of each stream type with hooks.
+    known: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    ignored: Vec<String>,
+    filter: Filter,
+    policy: Policy,
+    partitions: u32,
+    lease: Duration,
 }
 
 impl SqliteProjectionBuilder {
     pub(super) fn new(name: String) -> Self {
-        Self { name, migrations: Vec::new(), hooks: HashMap::new() }
+        Self {
+            name,
+            migrations: Vec::new(),
+            hooks: HashMap::new(),
+            known: BTreeMap::new(),
+            ignored: Vec::new(),
+            filter: Filter::all(),
+            policy: Policy::default(),
+            partitions: 1,
+            lease: owner::LEASE,
+        }
     }
 
     /// Adds a migration: SQL that creates or changes the read model's tables, views, indexes and triggers. One migration
@@ -52,6 +76,63 @@ impl SqliteProjectionBuilder {
     /// Adds several migrations, for example those of [`migrations!`](crate::migrations!).
     pub fn migrations<M: Into<Migration>>(mut self, migrations: impl IntoIterator<Item = M>) -> Self {
         self.migrations.extend(migrations.into_iter().map(Into::into));
+        self
+    }
+
+    /// Handles events of one tenant only. A read model that was made without this, or for another tenant, has to be made
+    /// again: [`ProjectionChanged`](Error::ProjectionChanged).
+    pub fn tenant(mut self, tenant: Tenant) -> Self {
+        self.filter = self.filter.tenant(tenant);
+        self
+    }
+
+    /// Handles events of aggregates of these stream types only (`bank.v1.Account`), where an event is hooked that several
+    /// have. What is said of [`tenant`](Self::tenant) holds for this, too.
+    pub fn aggregates(mut self, stream_types: impl IntoIterator<Item = impl Into<String>>) -> Self {
+        self.filter = self.filter.stream_types(stream_types);
+        self
+    }
+
+    /// Passes over events of this stored type although the program does not know them.
+    ///
+    /// Otherwise such an event stops the projection when it was recorded by an aggregate whose other events have
+    /// generated hooks here: a newer program wrote it, and the read model might need it.
+    pub fn ignore(mut self, event_type: impl Into<String>) -> Self {
+        self.ignored.push(event_type.into());
+        self
+    }
+
+    /// What to do about an event that still fails after all retries. Default: [`OnFailure::Halt`].
+    pub fn on_failure(mut self, on_failure: OnFailure) -> Self {
+        self.policy.on_failure = on_failure;
+        self
+    }
+
+    /// How often a page with an event that fails is run again, after a pause of 10 ms that doubles each time. Default: 3.
+    /// An error that would be the same the next time (a payload that can't be decoded, a wrong statement, a panic) is
+    /// not tried again.
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.policy.retries = retries;
+        self
+    }
+
+    /// Divides the projection: the events of one aggregate all belong to one of so many partitions
+    /// ([`partition_of`](es_core::partition_of) its id), each with a checkpoint and an owner of its own. Default: 1.
+    ///
+    /// In one SQLite file this gives order within each aggregate and lets several processes share the work of a
+    /// projection, not a higher write speed: a file has one writer at a time.
+    ///
+    /// The number can be changed from one start of the program to the next; nothing is lost or repeated. All processes
+    /// should use the same number.
+    pub fn partitions(mut self, partitions: u32) -> Self {
+        self.partitions = partitions.max(1);
+        self
+    }
+
+    /// How long a process that was killed or hangs keeps its partitions from others. Default: 10 seconds, by the store's
+    /// clock. Each page renews it, so it must be longer than the longest page takes.
+    pub fn lease(mut self, lease: Duration) -> Self {
+        self.lease = lease;
         self
     }
 
@@ -102,44 +183,51 @@ impl SqliteProjectionBuilder {
     }
 
     fn finish(self, target: Target, store: &SqliteStore) -> Result<SqliteProjection, Error> {
-        let Self { name, migrations, hooks } = self;
+        let Self { name, migrations, hooks, known, ignored, filter, policy, partitions, lease } = self;
         check_name(&name)?;
-        let filter = Filter::all().event_types(hooks.keys().copied());
-        let hooked = Hooked::new(hooks.keys().copied());
-        let inner = Arc::new(Inner {
-            name,
-            migrations,
-            hooks,
-            hooked,
-            filter,
-            target,
-            store: store.clone(),
-            inline: InlineState::default(),
+        let hooked = Hooked::new(hooks.keys().copied(), &filter);
+        let filter = filter.event_types(hooks.keys().copied());
+        let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
+            filter.or_unknown(stream_type, types.into_iter().map(str::to_owned).chain(ignored.iter().cloned()))
         });
+        let (owner, store) = (Owner::new(lease), store.clone());
+        let inline = InlineState::default();
+        let inner = Inner { name, migrations, hooks, hooked, filter, policy, partitions, owner, target, store, inline };
+        let inner = Arc::new(inner);
         inner.clear_scratch();
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
-            let Inner { name, migrations, hooked, target, store, .. } = &*registered;
+            let Inner { name, migrations, target, store, .. } = &*registered;
             let (place, store) = (target.place(), store.identity().id);
-            let checkpoint = Checkpoint::start(connection, name, store, hooked)
+            let checkpoints = registered
+                .registration()
+                .start(connection)
                 .and_then(|()| Checkpoint::read(connection, name))
                 .map_err(|error| place.error("registering a projection", error))?;
             // Before the migrations: the tables of another store's read model stay as they are.
-            let checkpoint = checkpoint.ok_or_else(|| registered.no_checkpoint())?.of_store(name, store)?;
-            registered.adopt_new_events(connection, &checkpoint)?;
+            let checkpoint = checkpoints.first().ok_or_else(|| registered.no_checkpoint())?;
+            checkpoint.of_store(name, store)?;
+            registered.adopt_new_events(connection, checkpoint)?;
             Migrations { projection: name, known: migrations, place }.apply(connection, guard)
         }))?;
-        Ok(SqliteProjection { inner, turn: Arc::default(), rebuilding: Arc::default() })
+        let turns = Arc::new(Turns::new(Arc::clone(&inner)));
+        Ok(SqliteProjection { inner, turns, rebuilding: Arc::default() })
     }
 }
 
 impl Inner {
+    /// What its checkpoints have in common.
+    pub(super) fn registration(&self) -> Registration<'_> {
+        let (name, store, hooked) = (&self.name, self.store.identity().id, &self.hooked);
+        Registration { name, store, hooked, partitions: self.partitions }
+    }
+
     /// Hooks for events that were never recorded have missed nothing, so the read model can go on with them. Inside
     /// the transaction that writes the checkpoint: until it ends, nobody moves on with the former hooks.
     fn adopt_new_events(&self, connection: &Connection, checkpoint: &Checkpoint) -> Result<(), Error> {
         let Self { name, hooked, target, store, .. } = self;
-        let added = hooked.without(&checkpoint.hooked);
-        if added.is_empty() || !checkpoint.hooked.without(hooked).is_empty() {
+        let added = hooked.only_added(&checkpoint.hooked);
+        if added.is_empty() {
             return Ok(());
         }
         let recorded = |connection: &Connection| names::any_recorded(connection, &added);
@@ -159,7 +247,12 @@ impl Inner {
     }
 }
 
-impl HookBuilder for SqliteProjectionBuilder {}
+impl HookBuilder for SqliteProjectionBuilder {
+    fn knows(mut self, stream_type: &'static str, event_types: &'static [&'static str]) -> Self {
+        self.known.entry(stream_type).or_default().extend(event_types);
+        self
+    }
+}
 
 impl<E, F> Hook<E, F> for SqliteProjectionBuilder
 where
@@ -188,7 +281,10 @@ impl fmt::Debug for SqliteProjectionBuilder {
             .field("name", &self.name)
             .field("migrations", &self.migrations.len())
             .field("events", &events)
-            .finish()
+            .field("filter", &self.filter)
+            .field("policy", &self.policy)
+            .field("partitions", &self.partitions)
+            .finish_non_exhaustive()
     }
 }
 

@@ -12,6 +12,8 @@ use super::{
     Guard, Inner,
     advance::PAGE_NEAR_HEAD,
     checkpoint::{Checkpoint, Moving},
+    owner::Claim,
+    page::Care,
 };
 use crate::{errors::Place, log, names::Names, writer::Inline};
 
@@ -27,7 +29,8 @@ impl Inline for Inner {
         commit: Range<u64>,
     ) -> Result<(), Error> {
         let at = |error| place.error("reading a checkpoint", error);
-        let Some(checkpoint) = Checkpoint::read(connection, &self.name).map_err(at)? else { return Ok(()) };
+        let checkpoints = Checkpoint::read(connection, &self.name).map_err(at)?;
+        let [checkpoint] = checkpoints.as_slice() else { return Ok(()) };
         let near = checkpoint.position + PAGE_NEAR_HEAD as u64 >= commit.start && checkpoint.position < commit.end;
         let usable = checkpoint.store == self.store.identity().id && checkpoint.hooked == self.hooked;
         if !near || !usable || self.inline.0.load(Ordering::Relaxed) == checkpoint.position + 1 {
@@ -37,7 +40,7 @@ impl Inline for Inner {
             connection.prepare_cached(sql).and_then(|mut statement| statement.execute(())).map_err(at).map(|_| ())
         };
         control("SAVEPOINT es_inline -- es")?;
-        match self.keep_inline((connection, names, place), guard, &checkpoint, commit.end) {
+        match self.keep_inline((connection, names, place), guard, checkpoint, commit.end) {
             Ok(()) => {
                 self.inline.0.store(0, Ordering::Relaxed);
                 control("RELEASE es_inline -- es")
@@ -64,14 +67,20 @@ impl Inner {
         checkpoint: &Checkpoint,
         end: u64,
     ) -> Result<(), Error> {
-        checkpoint.move_to(connection, &self.name, end).map_err(|moving| match moving {
+        // Whoever owns it keeps it.
+        let claim = match checkpoint.owner {
+            Some(owner) => Claim { owner, until: Some(checkpoint.leased_until) },
+            None => self.owner.pass(),
+        };
+        checkpoint.move_to(connection, &self.name, end, claim).map_err(|moving| match moving {
             Moving::Moved => Error::CheckpointMoved { name: self.name.clone(), expected: checkpoint.position },
             Moving::Failed(error) => place.error("moving a checkpoint", error),
         })?;
+        let care = self.gives_up().then(|| Care::last(0));
         let mut after = checkpoint.position;
         while after < end {
             let page = log::read((connection, names, place), after, PAGE_NEAR_HEAD, &self.filter)?;
-            page.events.iter().try_for_each(|event| self.apply(connection, guard, event))?;
+            self.run_events(connection, guard, &page.events, care.as_ref())?;
             if page.scanned_to == after {
                 break;
             }

@@ -4,31 +4,44 @@ mod advance;
 mod authorizer;
 mod builder;
 mod checkpoint;
+mod failure;
 mod hooked;
 mod inline;
 mod migration;
 mod migrations;
 mod objects;
+mod owner;
+mod page;
+mod parked;
 mod rebuild;
+mod release;
+mod repartition;
+mod status;
 mod target;
+mod turns;
 mod tx;
 
-use std::{collections::HashMap, fmt, sync::Arc};
+use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
-use tokio::sync::Mutex;
 
 pub(crate) use self::authorizer::Guard;
 use self::{
-    builder::AnyHook, checkpoint::Checkpoint, hooked::Hooked, inline::InlineState, migrations::Migrations,
-    rebuild::UnderWay, target::Target,
+    builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, inline::InlineState,
+    migrations::Migrations, owner::Owner, rebuild::UnderWay, target::Target, turns::Turns,
 };
 pub use self::{
     builder::{HookResult, SqliteProjectionBuilder},
+    failure::OnFailure,
     migration::Migration,
+    parked::ParkedEvent,
+    status::ProjectionStatus,
     tx::Tx,
 };
-use crate::SqliteStore;
+use crate::{SqliteStore, blocking};
+
+/// How often a projection looks whether the owner of a partition has moved on.
+const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 /// A read model in SQLite tables: hooks turn events into rows.
 ///
@@ -37,11 +50,15 @@ use crate::SqliteStore;
 /// `Runner::new(store).run(balances.clone()).start()`; [`catch_up`](Self::catch_up) does so once. Cloning is cheap, and
 /// all clones are the same projection.
 ///
-/// # When it stops
-/// An event whose hook fails or panics stops the projection right before that event's commit, with
-/// [`ProjectionFaulted`](Error::ProjectionFaulted). The runner logs that through `tracing` and shows it in
+/// # When an event fails
+/// An event whose hook fails or panics is tried again a few times, then it stops the projection right before that event's
+/// commit, with [`ProjectionFaulted`](Error::ProjectionFaulted). The runner logs that through `tracing` and shows it in
 /// [`Running::status`](es_core::Running::status); other projections and the store go on. Fix the hook and restart the
-/// program: the projection goes on with that event.
+/// program: the projection goes on with that event. Or pass over it: [`skip`](Self::skip).
+///
+/// [`OnFailure`] has other ways: to park the aggregate until it is [released](Self::release), or to pass over what fails.
+/// An event of a type that the program does not know, recorded by an aggregate with generated hooks here, fails, too,
+/// unless the builder was told to [`ignore`](SqliteProjectionBuilder::ignore) it.
 ///
 /// # When its hooks change
 /// The types of the events it has hooks for are stored with the checkpoint. When a hook for another event is added, or
@@ -51,14 +68,14 @@ use crate::SqliteStore;
 /// after changing that, call [`rebuild`](Self::rebuild) where earlier events matter.
 ///
 /// # Several processes
-/// Several processes may run one projection on one file. Each page of events is handled by the process that comes
-/// first; the other finds the checkpoint moved, reads it again and goes on from there. All must have hooks for the same
-/// events.
+/// Several processes may run one projection on one file, with hooks for the same events. One of them owns it (each
+/// [partition](SqliteProjectionBuilder::partitions) of it has an owner) and handles its events; the others stand by. An
+/// owner that was not heard of for a [lease](SqliteProjectionBuilder::lease) is replaced as soon as there is something
+/// to handle, and can't move the checkpoint any more. [`release_lease`](Self::release_lease) gives everything back at once.
 #[derive(Clone)]
 pub struct SqliteProjection {
     inner: Arc<Inner>,
-    /// One page at a time, also when several clones are run.
-    turn: Arc<Mutex<()>>,
+    turns: Arc<Turns>,
     rebuilding: Arc<UnderWay>,
 }
 
@@ -68,6 +85,9 @@ pub(crate) struct Inner {
     hooks: HashMap<&'static str, Vec<AnyHook>>,
     hooked: Hooked,
     filter: Filter,
+    policy: Policy,
+    partitions: u32,
+    owner: Owner,
     target: Target,
     store: SqliteStore,
     inline: InlineState,
@@ -118,41 +138,84 @@ impl SqliteProjection {
             .await
     }
 
-    /// Handles all events that are in the store now, and returns the position of the last one.
+    /// Handles all events that are in the store now, and returns the position of the last one. What another process owns
+    /// is handled by that one: `catch_up` waits for it, and takes over when its lease is over.
     ///
     /// # Errors
     /// [`ProjectionFaulted`](Error::ProjectionFaulted) for an event that a hook refuses,
     /// [`ProjectionChanged`](Error::ProjectionChanged) when the projection has hooks for other events than its read
     /// model was made from, or what the storage reports.
     pub async fn catch_up(&self) -> Result<u64, Error> {
-        loop {
-            match self.advance(&self.inner.store, 0).await {
-                Ok(Progress { checkpoint, caught_up: true, .. }) => return Ok(checkpoint),
-                Ok(Progress { standby: true, .. }) => self.rebuilding.over().await,
-                // Another process was first with this page.
-                Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
-                Err(error) => return Err(error),
+        let caught_up = self.catch_up_all().await;
+        // Whoever comes next need not wait for a lease that nobody uses.
+        if !self.inner.owner.stays() {
+            let _ = self.release_lease().await;
+        }
+        caught_up
+    }
+
+    async fn catch_up_all(&self) -> Result<u64, Error> {
+        let head = self.inner.store.head().await?;
+        let mut lowest = u64::MAX;
+        for partition in 0..self.inner.partitions {
+            let reached = loop {
+                match self.next_page(&self.inner.store, partition).await {
+                    Ok(Progress { checkpoint, caught_up: true, .. }) => break checkpoint,
+                    Ok(Progress { standby: true, .. }) if self.rebuilding.get() => self.rebuilding.over().await,
+                    Ok(Progress { checkpoint, standby: true, .. }) if checkpoint >= head => break checkpoint,
+                    Ok(Progress { standby: true, .. }) => blocking::pause(LOOK_AGAIN).await,
+                    // Another process was first with this page.
+                    Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
+                    Err(error) => return Err(error),
+                }
+            };
+            lowest = lowest.min(reached);
+        }
+        Ok(lowest)
+    }
+
+    async fn next_page(&self, store: &dyn EventStore, partition: u32) -> Result<Progress, Error> {
+        let _turn = self.turns.take(partition).await;
+        let rebuilding = self.rebuilding.get();
+        match self.inner.advance(store, partition).await {
+            // The new read model is made by the new hooks.
+            Err(Error::ProjectionChanged { .. }) if rebuilding => {
+                Ok(Progress::at(self.inner.position(partition).await?).standby())
             }
+            advanced => advanced,
         }
     }
 
-    /// Empties the read model: drops what its migrations created, applies them again, and moves the checkpoint to the
-    /// beginning of the log; all in one transaction.
+    /// Gives back the partitions this projection owns, so that another process need not wait until its lease is over.
+    /// The next page that is handled here claims them again, unless somebody else was first.
+    ///
+    /// # Errors
+    /// What the storage reports.
+    pub async fn release_lease(&self) -> Result<(), Error> {
+        let _turns = self.turns.take_all().await;
+        self.inner.give_back().await
+    }
+
+    /// Empties the read model: drops what its migrations created, applies them again, moves the checkpoint to the beginning
+    /// of the log, and forgets what was parked or skipped; all in one transaction.
     ///
     /// # Errors
     /// What the storage reports; then nothing was changed.
     pub async fn reset(&self) -> Result<(), Error> {
-        let _turn = self.turn.lock().await;
+        let _turns = self.turns.take_all().await;
         let inner = Arc::clone(&self.inner);
         self.inner
             .target
             .write(move |connection, guard| {
-                let Inner { name, migrations, hooked, target, store, .. } = &*inner;
+                let Inner { name, migrations, target, .. } = &*inner;
                 let place = target.place();
                 let migrations = Migrations { projection: name, known: migrations, place };
                 migrations.revert(connection)?;
                 migrations.apply(connection, guard)?;
-                Checkpoint::reset(connection, name, store.identity().id, hooked)
+                inner
+                    .notes(connection)
+                    .clear()
+                    .and_then(|()| inner.registration().put(connection, 0))
                     .map_err(|error| place.error("resetting a checkpoint", error))
             })
             .await
@@ -165,8 +228,27 @@ impl SqliteProjection {
     ///
     /// A read model in the store's file is closed by [`SqliteStore::shutdown`]; here nothing is done for it.
     pub async fn close(&self) {
-        let _turn = self.turn.lock().await;
+        if matches!(self.inner.target, Target::File(_)) {
+            // Closed before, there is nothing left to give back.
+            let _ = self.release_lease().await;
+        }
+        let _turns = self.turns.take_all().await;
         self.inner.target.close().await;
+    }
+}
+
+impl Inner {
+    /// Gives back what this owner has, if it ever had something.
+    async fn give_back(&self) -> Result<(), Error> {
+        if !self.owner.has_claimed() {
+            return Ok(());
+        }
+        self.owner.leave();
+        let (name, owner, path) = (self.name.clone(), self.owner.id(), self.target.place().clone());
+        let release = move |connection: &rusqlite::Connection, _: &Guard| {
+            Checkpoint::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
+        };
+        self.target.write(release).await
     }
 }
 
@@ -175,23 +257,19 @@ impl Subscriber for SqliteProjection {
         &self.inner.name
     }
 
-    fn checkpoint(&self, _partition: u32) -> BoxFuture<'_, Result<u64, Error>> {
-        Box::pin(async { Ok(self.inner.checkpoint(self.inner.store.identity().id).await?.position) })
+    fn partitions(&self) -> u32 {
+        self.inner.partitions
     }
 
-    /// Handles one page. Of a page with an event that fails, the commits before that event are kept.
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, _partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
+    fn checkpoint(&self, partition: u32) -> BoxFuture<'_, Result<u64, Error>> {
+        Box::pin(async move { self.inner.position(partition).await })
+    }
+
+    /// Handles one page. Of a page with an event that stops the projection, the commits before that event are kept.
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
         Box::pin(async move {
-            let _turn = self.turn.lock().await;
-            let rebuilding = self.rebuilding.get();
-            match self.inner.advance(store).await {
-                // The new read model is made by the new hooks.
-                Err(Error::ProjectionChanged { .. }) if rebuilding => {
-                    let present = self.inner.checkpoint(store.identity().id).await?;
-                    Ok(Progress::at(present.position).standby())
-                }
-                advanced => advanced,
-            }
+            self.inner.owner.stay();
+            self.next_page(store, partition).await
         })
     }
 }

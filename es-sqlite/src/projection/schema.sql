@@ -1,6 +1,7 @@
 -- What a file with read models keeps beside them; the store's own file has these tables too.
 
--- How far a projection has come, of which store, and the types of the events it has hooks for, one on each line.
+-- How far each partition of a projection has come, of which store, and what its read model is made from, one on each
+-- line: the types of the events it has hooks for, and "only .." for what it is limited to.
 -- The generation rises with each reset, with each new owner, and each time the hooks of an empty read model change.
 -- An owner (a random number of its own) has the partition to itself until its lease is over, in microseconds.
 CREATE TABLE es_checkpoints (
@@ -31,3 +32,20 @@ CREATE TABLE es_objects (
   projection TEXT NOT NULL,
   PRIMARY KEY (kind, name)
 ) STRICT, WITHOUT ROWID;
+
+-- Events that a projection did not handle: parked until they are released (kind 0), or passed over (kind 1).
+-- One without an error was never tried: it waits behind an earlier event of its aggregate, or was passed over on demand.
+CREATE TABLE es_parked (
+  projection TEXT NOT NULL,
+  kind INTEGER NOT NULL,
+  position INTEGER NOT NULL,
+  tenant TEXT NOT NULL,
+  type TEXT NOT NULL,
+  aggregate_id TEXT NOT NULL,
+  error TEXT,
+  attempts INTEGER NOT NULL,
+  parked_at INTEGER NOT NULL,
+  PRIMARY KEY (projection, kind, position)
+) STRICT, WITHOUT ROWID;
+
+CREATE INDEX es_parked_by_aggregate ON es_parked (projection, kind, tenant, type, aggregate_id, position);

@@ -4,6 +4,7 @@
 
 pub mod balances;
 pub mod damage;
+pub mod interrupted;
 pub mod rebuild;
 
 use std::{ops::ControlFlow, path::PathBuf};
@@ -119,20 +120,30 @@ pub struct MoneyDeposited {
 }
 event!(MoneyDeposited, "bank.v1.MoneyDeposited");
 
+/// The events of an account that this program knows.
+pub const KNOWN: &[&str] = &[
+    "bank.v1.AccountOpened",
+    "bank.v1.MoneyDeposited",
+    "bank.v1.Other",
+    "bank.v1.Noted",
+    "bank.v1.Closed",
+    "bank.v1.AccountClosed",
+];
+
 /// What es-build generates for the two events.
 pub trait AccountHooks: es_core::HookBuilder {
     fn on_account_opened<F>(self, hook: F) -> Self
     where
         Self: es_core::Hook<AccountOpened, F>,
     {
-        es_core::Hook::<AccountOpened, F>::hook(self, hook)
+        es_core::Hook::<AccountOpened, F>::hook(self, hook).knows("bank.v1.Account", KNOWN)
     }
 
     fn on_money_deposited<F>(self, hook: F) -> Self
     where
         Self: es_core::Hook<MoneyDeposited, F>,
     {
-        es_core::Hook::<MoneyDeposited, F>::hook(self, hook)
+        es_core::Hook::<MoneyDeposited, F>::hook(self, hook).knows("bank.v1.Account", KNOWN)
     }
 }
 

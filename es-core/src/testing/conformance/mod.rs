@@ -64,6 +64,8 @@ macro_rules! event_store_conformance {
             a_page_never_shows_half_a_commit
             reading_after_the_end_gives_an_empty_page
             filters_choose_by_tenant_stream_type_and_event_type
+            a_filter_can_want_what_a_stream_type_does_not_know
+            the_partitions_of_a_log_are_the_whole_log
             a_filtered_page_moves_on_over_what_it_leaves_out
             the_watch_tells_the_head
             of_two_creators_one_wins

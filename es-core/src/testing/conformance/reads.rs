@@ -3,7 +3,7 @@
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use super::*;
-use crate::{Encoding, Metadata, RecordedRef};
+use crate::{Encoding, Metadata, RecordedRef, partition_of};
 
 /// Every byte of the payload and every word of the metadata.
 pub async fn payloads_and_metadata_come_back_as_they_were(store: &impl EventStore) {
@@ -156,6 +156,46 @@ pub async fn filters_choose_by_tenant_stream_type_and_event_type(store: &impl Ev
             assert_eq!(read, expected, "{filter:?} in pages of {page}");
         }
     }
+}
+
+/// An event that its stream type does not know is wanted; of other stream types it is not.
+pub async fn a_filter_can_want_what_a_stream_type_does_not_know(store: &impl EventStore) {
+    let order = StreamKey::new(None, "conformance.v1.Order", AggregateId::new("o").unwrap());
+    let mixed = || vec![event(1), NewEvent::raw("x.Known", "2"), NewEvent::raw("x.New", "3")];
+    committed(store, Commit::append(stream("a"), Expected::Any, mixed())).await;
+    committed(store, Commit::append(order.clone(), Expected::Any, mixed())).await;
+    committed(store, Commit::append(tenant_stream("t1", "a"), Expected::Any, mixed())).await;
+    let wanted = || Filter::all().event_types([EVENT]).or_unknown(TYPE, [EVENT, "x.Known"]);
+    let t1 = tenant_stream("t1", "a").tenant.unwrap();
+    let cases = [
+        (wanted(), vec![1, 3, 4, 7, 9]),
+        (wanted().or_unknown("conformance.v1.Order", [EVENT, "x.New"]), vec![1, 3, 4, 5, 7, 9]),
+        (wanted().tenant(t1), vec![7, 9]),
+        (Filter::all().event_types(["x.None"]).or_unknown(TYPE, [EVENT, "x.Known", "x.New"]), vec![]),
+    ];
+    for (filter, expected) in cases {
+        for page in [1, 100] {
+            let read = log(store, page, &filter).await;
+            let read: Vec<_> = read.iter().map(|event| event.meta.position).collect();
+            assert_eq!(read, expected, "{filter:?} in pages of {page}");
+        }
+    }
+}
+
+/// Each aggregate belongs to one partition, whatever its events.
+pub async fn the_partitions_of_a_log_are_the_whole_log(store: &impl EventStore) {
+    for n in 0..40 {
+        committed(store, to(stream(&format!("s{}", n % 20)), Expected::Any, 1)).await;
+    }
+    let mut seen = Vec::new();
+    for index in 0..4 {
+        let part = log(store, 7, &Filter::all().partition(index, 4)).await;
+        assert!(part.iter().all(|event| partition_of(event.meta.stream.id.as_str(), 4) == index));
+        seen.extend(part.iter().map(|event| event.meta.position));
+    }
+    seen.sort_unstable();
+    assert_eq!(seen, Vec::from_iter(1..=40));
+    assert_eq!(log(store, 7, &Filter::all().partition(0, 1)).await.len(), 40);
 }
 
 /// One match in many, and the reader still arrives at the head.

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use es_core::{Error, EventStore, Page, Rebuilding};
+use es_core::{Error, EventStore, Page, Rebuilding, RecordedEvent};
 
 use super::scratch::Scratch;
 use crate::{
@@ -13,7 +13,7 @@ use crate::{
     connection::{self, Role},
     log,
     long::Stop,
-    projection::{Inner, migrations::Migrations},
+    projection::{Inner, failure, migrations::Migrations, page::Care, parked::Kind},
     reader::Reader,
 };
 
@@ -21,6 +21,8 @@ use crate::{
 const PAGE: usize = 4_096;
 /// So near the head, the rest is left to the transaction that puts the read model in place.
 const NEAR_HEAD: u64 = 200;
+/// Events handled before it is looked whether the rebuild was given up.
+const BETWEEN_STOPS: usize = 64;
 /// How often the log of the program hears of it.
 const TOLD: Duration = Duration::from_secs(1);
 
@@ -43,6 +45,19 @@ impl Making {
         scratch.write(|connection, guard| {
             Migrations { projection: name, known: migrations, place: &place }.apply(connection, guard)
         })?;
+        if !inner.gives_up() {
+            // What somebody has passed over would stop the new read model as well.
+            let skipped = blocking::wait(target.readers().read(|reader| {
+                inner.notes(&reader.connection).list(Kind::Skipped).map_err(|error| inner.noting(error))
+            }))?;
+            scratch.write(|connection, _| {
+                let notes = inner.notes(connection);
+                skipped
+                    .iter()
+                    .try_for_each(|event| notes.note(Kind::Skipped, event))
+                    .map_err(|error| inner.noting(error))
+            })?;
+        }
         let place = Arc::new(store.place().clone());
         let reader = Reader { connection: connection::open(&place, Role::Reader)?, names: Default::default(), place };
         Ok(Self { inner, scratch, reader, position: 0 })
@@ -52,13 +67,7 @@ impl Making {
     pub(super) fn fill(&mut self, stop: Stop<'_>, pace: &mut Pace<'_>) -> Result<(), Error> {
         loop {
             let Page { events, scanned_to } = log::read(self.reader.parts(), self.position, PAGE, &self.inner.filter)?;
-            let inner = &self.inner;
-            self.scratch.write(|connection, guard| {
-                events.iter().try_for_each(|event| {
-                    stop()?;
-                    inner.apply(connection, guard, event)
-                })
-            })?;
+            self.handle(&events, stop)?;
             self.position = scanned_to;
             stop()?;
             // Through the store, which says when it is closed.
@@ -66,6 +75,30 @@ impl Making {
             pace.tell(self.position, head);
             if head.saturating_sub(self.position) <= NEAR_HEAD {
                 return Ok(());
+            }
+        }
+    }
+}
+
+impl Making {
+    /// Handles a page by the projection's own policy for failures. There is no second try: nothing is lost by failing,
+    /// and what is parked can be released.
+    fn handle(&mut self, events: &[RecordedEvent], stop: Stop<'_>) -> Result<(), Error> {
+        let inner = &self.inner;
+        let mut care: Option<Care> = None;
+        loop {
+            let handled = self.scratch.write(|connection, guard| {
+                events.chunks(BETWEEN_STOPS).try_for_each(|events| {
+                    stop()?;
+                    inner.run_events(connection, guard, events, care.as_ref())
+                })
+            });
+            match handled {
+                Err(Error::ProjectionFaulted { position, source, .. }) if inner.gives_up() => match &mut care {
+                    None => care = Some(Care::last(position)),
+                    Some(care) => drop(care.given_up.insert(position, failure::in_words(&*source))),
+                },
+                handled => return handled,
             }
         }
     }

@@ -6,7 +6,7 @@ use rusqlite::Connection;
 use super::{copy, fill::Making, neighbours};
 use crate::{
     log,
-    projection::{Guard, Inner, migrations::Migrations},
+    projection::{Guard, Inner, migrations::Migrations, page::Care},
 };
 
 /// Events handled inside the transaction, at most, unless the present read model has more.
@@ -29,9 +29,12 @@ impl Making {
         Migrations { projection: name, known: migrations, place }.revert(connection)?;
         copy::copy(&scratch.connection, connection).map_err(at)?;
         others.iter().try_for_each(|sql| connection.execute_batch(sql)).map_err(at)?;
+        let notes = inner.notes(connection);
+        notes.clear().and_then(|()| notes.take_over(&inner.notes(&scratch.connection))).map_err(at)?;
 
         let head = log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))?;
         let goal = head.min(*position + PAGE).max(present);
+        let care = inner.gives_up().then(|| Care::last(0));
         let mut reached = *position;
         while reached < goal {
             let limit = usize::try_from(goal - reached).unwrap_or(usize::MAX);
@@ -40,10 +43,11 @@ impl Making {
             if scanned_to == reached {
                 break;
             }
-            events.iter().try_for_each(|event| inner.apply(connection, guard, event))?;
+            inner.run_events(connection, guard, &events, care.as_ref())?;
             reached = scanned_to;
         }
-        move_to(inner, connection, reached)?;
+        // Whoever works from the former checkpoints can't move them any more.
+        inner.registration().put(connection, reached).map_err(at)?;
         Ok(reached)
     }
 }
@@ -73,17 +77,4 @@ fn present_checkpoint(inner: &Inner, connection: &Connection) -> rusqlite::Resul
     connection
         .prepare_cached("SELECT coalesce(max(position), 0) FROM es_checkpoints WHERE name = ?1 AND store_id = ?2")?
         .query_row((&inner.name, inner.store_id().as_bytes()), |row| row.get(0))
-}
-
-/// Sets the checkpoint of every partition. Whoever works from the former ones can't move them any more.
-fn move_to(inner: &Inner, connection: &Connection, position: u64) -> Result<(), Error> {
-    let store = inner.store_id();
-    let moved = connection
-        .prepare_cached(
-            "UPDATE es_checkpoints SET position = ?2, generation = generation + 1, store_id = ?3, hooks = ?4
-             WHERE name = ?1",
-        )
-        .and_then(|mut update| update.execute((&inner.name, position, store.as_bytes(), inner.hooked.column())))
-        .map_err(|error| inner.target.place().error("moving a checkpoint", error))?;
-    if moved == 0 { Err(inner.no_checkpoint()) } else { Ok(()) }
 }
