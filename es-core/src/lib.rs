@@ -48,13 +48,15 @@
 //! | write a domain | [`event_applier`](macro@event_applier), [`Root`], [`CommandContext`], [`AppError`], [`ensure!`], [`testing`] |
 //! | load and save | [`Repository`], [`At`], [`SnapshotPolicy`] |
 //! | serve and call | [`LocalBus`], [`Service`], [`Transport`], [`Call`], [`Reply`], [`Receipt`] |
-//! | project | [`Runner`], [`Subscriber`], [`HookBuilder`] |
+//! | project | [`Runner`], [`Projection`], [`HookBuilder`], [`Subscriber`], [`Rebuild`] |
+//! | react | [`Reactor`], [`Commands`], [`StartFrom`] |
 //! | store | [`EventStore`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |
 //! | handle errors | [`Error`], [`Retry`] |
 
 mod aggregate;
 mod app_error;
 mod bus;
+mod checkpoints;
 mod client;
 #[doc(hidden)]
 pub mod codegen;
@@ -62,6 +64,7 @@ mod command_call;
 mod commit;
 mod context;
 mod decision;
+mod delivery;
 pub mod error;
 mod event;
 mod event_meta;
@@ -74,6 +77,9 @@ mod load;
 mod macros;
 mod memory;
 mod metadata;
+mod partition;
+pub mod projection;
+mod reactor;
 mod rebuild;
 mod receipt;
 mod receive;
@@ -102,12 +108,14 @@ pub use prost_types;
 pub use aggregate::{Aggregate, Applier, ApplyTo, Handles};
 pub use app_error::{AppError, DomainError, Status};
 pub use bus::{LocalBus, LocalTransport, Route};
+pub use checkpoints::{Checkpoint, CheckpointStore, Claimed, Held, Registration, Sending};
 pub use client::{Call, Client, Query};
 pub use command_call::{CommandCall, Target};
 pub use commit::{
     Answer, Appended, ClaimChange, CommandRecord, Commit, Committed, NewEvent, Outcome, PayloadHash, StreamAppend,
 };
 pub use context::{CommandContext, Enlisted, QueryContext};
+pub use delivery::HookResult;
 pub use error::{Error, Result, Retry};
 pub use event::{Encoded, Encoding, Event, EventOf, EventSet, UpcastFrom};
 pub use event_meta::{EventMeta, Origin};
@@ -118,6 +126,9 @@ pub use limits::Limits;
 pub use load::At;
 pub use memory::MemoryStore;
 pub use metadata::Metadata;
+pub use partition::partition_of;
+pub use projection::{Projection, ProjectionBuilder};
+pub use reactor::{Commands, Reactor, ReactorBuilder, Rejection, StartFrom};
 pub use rebuild::{Rebuild, Rebuilding};
 pub use receipt::{Receipt, Reply};
 pub use receive::QueryCall;

@@ -1,5 +1,7 @@
 //! A store in memory: for tests, and for programs that need nothing kept.
 
+mod checkpoints;
+
 use std::{
     collections::HashMap,
     ops::ControlFlow,
@@ -35,6 +37,7 @@ struct Shared {
     clock: Box<dyn Clock>,
     head: watch::Sender<u64>,
     state: Mutex<State>,
+    checkpoints: checkpoints::Checkpoints,
 }
 
 #[derive(Debug, Default)]
@@ -62,6 +65,7 @@ impl MemoryStore {
             clock: Box::new(clock),
             head: watch::Sender::new(0),
             state: Mutex::default(),
+            checkpoints: checkpoints::Checkpoints::default(),
         }))
     }
 

@@ -85,7 +85,7 @@ async fn a_projection_catches_up_and_then_follows() {
         running.wait_for("total", &deposit(&store).await).await.unwrap();
         assert_eq!(total.sum.lock().unwrap().1, expected);
     }
-    assert!(matches!(running.status()["total"].state, State::Live));
+    assert!(matches!(running.status("total").unwrap().state, State::Live));
     running.shutdown().await;
 }
 
@@ -117,7 +117,7 @@ async fn a_faulted_projection_says_so_and_the_others_go_on() {
     assert!(matches!(&error, Error::ProjectionFaulted { name, position: 1, .. } if name == "bad"), "{error}");
     let error = running.wait_for("ugly", &receipt).await.unwrap_err();
     assert!(matches!(&error, Error::ProjectionFaulted { name, .. } if name == "ugly"), "{error}");
-    assert!(matches!(running.status()["bad"].state, State::Faulted(_)));
+    assert!(matches!(running.status("bad").unwrap().state, State::Faulted(_)));
     tokio::time::timeout(Duration::from_secs(5), running.shutdown()).await.expect("a faulted task stops too");
 }
 

@@ -59,6 +59,7 @@ mod backup;
 mod blocking;
 mod builder;
 mod cache;
+mod checkpoints;
 mod checksum;
 mod claims;
 mod commands;
