@@ -324,6 +324,7 @@ async fn without_on_rejected_a_refusal_stops_the_reactor_before_its_event() {
     assert!(matches!(&error, Error::ProjectionFaulted { position: 2, .. }), "{error}");
     assert!(format!("{error:?}").contains("UNLUCKY: not 13"), "{error:?}");
     assert_eq!(running.status("unlucky").unwrap().checkpoint, 1);
+    assert_eq!(network.ids().len(), 2, "the same command would be refused again");
     assert_eq!((balance(&store, "ada").await, balance(&store, "eve").await), (100, 0));
 }
 

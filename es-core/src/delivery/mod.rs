@@ -38,6 +38,8 @@ pub(crate) trait Handler: Send + Sync + 'static {
 pub(crate) enum Failure {
     /// The hook says so.
     Hook(crate::error::Source),
+    /// The hook says so, and would say the same again.
+    Settled(crate::error::Source),
     /// Nobody could be reached; later it will do.
     Passing(Error),
 }

@@ -96,12 +96,12 @@ impl<H: Handler> Delivery<H> {
 
     /// How long to wait before an event is tried again, or the error to stop with.
     fn fail(&self, event: &RecordedEvent, failure: Failure, attempts: &mut Attempts) -> Result<Duration> {
-        let source = match failure {
-            Failure::Hook(source) => source,
+        let (position, (retries, first)) = (event.meta.position, self.retries);
+        let (source, earlier) = match failure {
+            Failure::Hook(source) => (source, attempts.failed(position)),
+            Failure::Settled(source) => (source, retries),
             Failure::Passing(error) => return Err(error),
         };
-        let (position, (retries, first)) = (event.meta.position, self.retries);
-        let earlier = attempts.failed(position);
         if earlier >= retries {
             // Whoever resumes it gives it all its attempts again.
             *attempts = Attempts::default();

@@ -23,11 +23,19 @@ impl<H: Handler> Delivery<H> {
         if partition != 0 {
             return Ok(Progress::at(lowest).standby());
         }
+        let theirs = |checkpoint: &Checkpoint| checkpoint.leased && checkpoint.owner.is_some_and(|it| it != self.owner);
+        if stored.iter().any(theirs) {
+            return Ok(Progress::at(lowest).standby());
+        }
         let mut held = Vec::with_capacity(stored.len());
         for checkpoint in stored {
             match self.claim(checkpoint.partition).await? {
                 Hold::Held(one) => held.push(one),
-                Hold::Idle(_) => return Ok(Progress::at(lowest).standby()),
+                // With only some of them in our hands, nobody could do anything.
+                Hold::Idle(_) => {
+                    self.checkpoints.release(&self.name, self.owner).await?;
+                    return Ok(Progress::at(lowest).standby());
+                }
             }
         }
         if let Some(behind) = held.iter().find(|one| one.at.position < last).cloned() {

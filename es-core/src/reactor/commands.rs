@@ -124,3 +124,22 @@ impl fmt::Debug for Commands {
             .finish_non_exhaustive()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{AggregateId, LocalBus, StreamKey};
+
+    #[test]
+    fn the_id_of_a_command_stays_the_same_from_version_to_version() {
+        let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("a").unwrap());
+        let meta = EventMeta::new(Arc::new(stream), 1, 17, "bank.v1.Opened".into());
+        let commands = || Commands::new("bonus", Uuid::nil(), Arc::new(LocalBus::new().transport()), &meta).unwrap();
+        let request = Request::new("bank.v1.AccountService", "Decide", b"100");
+        let id = |commands: &Commands| commands.id(&request, "bank.v1.AccountService.Decide").unwrap().to_string();
+        let first = commands();
+        let ids = [id(&first), id(&first)];
+        assert_eq!(ids, ["ef6c5b40-ec78-52e1-87aa-87d883495a5c", "9b8df324-ff88-5bdd-a721-12e964a535ad"]);
+        assert_eq!(id(&commands()), ids[0]);
+    }
+}

@@ -50,8 +50,8 @@ pub(crate) const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 
 /// # When a command is not carried out
 /// While nobody can be reached, or no answer comes, a runner tries again, with a pause that doubles from 10 ms to 5 s,
 /// under the same command id. A refusal of the domain goes to [`on_rejected`](ReactorBuilder::on_rejected); without that,
-/// and for any other error, a hook is tried again a [few times](ReactorBuilder::retries) and then the reactor stops with
-/// [`ProjectionFaulted`](crate::Error::ProjectionFaulted).
+/// the reactor stops with [`ProjectionFaulted`](crate::Error::ProjectionFaulted), right before the event's commit. So it
+/// does after any other error of a hook, which is tried again a [few times](ReactorBuilder::retries) first.
 ///
 /// # When it was down for long
 /// Answers to commands are kept for 7 days. A reactor that stopped amid a page, and finds that longer ago than that,

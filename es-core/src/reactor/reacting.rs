@@ -44,10 +44,12 @@ impl Handler for Reacting {
 impl Reacting {
     /// Whether a hook that failed has failed.
     async fn failed(&self, source: Source, commands: &Commands, event: &RecordedEvent) -> Result<(), Failure> {
-        if let (Some(on_rejected), Some(refusal)) = (&self.on_rejected, refusal(&*source))
-            && let Some(rejection) = commands.rejection(refusal)
-        {
-            return self.rejected(on_rejected, rejection, event).await.map_err(Failure::Hook);
+        if let Some(rejection) = refusal(&*source).and_then(|refusal| commands.rejection(refusal)) {
+            return match &self.on_rejected {
+                Some(on_rejected) => self.rejected(on_rejected, rejection, event).await.map_err(Failure::Hook),
+                // It is the recorded answer of this command's id.
+                None => Err(Failure::Settled(source)),
+            };
         }
         let passing = |error: &Error| error.retry() != Retry::Never;
         match source.downcast::<Error>() {
