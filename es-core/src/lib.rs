@@ -56,7 +56,7 @@
 mod aggregate;
 mod app_error;
 mod bus;
-mod checkpoints;
+pub mod checkpoints;
 mod client;
 #[doc(hidden)]
 pub mod codegen;
@@ -108,7 +108,7 @@ pub use prost_types;
 pub use aggregate::{Aggregate, Applier, ApplyTo, Handles};
 pub use app_error::{AppError, DomainError, Status};
 pub use bus::{LocalBus, LocalTransport, Route};
-pub use checkpoints::{Checkpoint, CheckpointStore, Claimed, Held, Registration, Sending};
+pub use checkpoints::CheckpointStore;
 pub use client::{Call, Client, Query};
 pub use command_call::{CommandCall, Target};
 pub use commit::{

@@ -118,6 +118,7 @@ async fn twenty_aggregates_over_four_partitions_are_each_seen_once_and_in_order(
         .unwrap();
     let last = deposit(&store, "acc-0", 400).await;
     running.wait_for_position("noting", last, LEASE).await.unwrap();
+    assert_eq!(positions(&store, "noting").await, [401; 4]);
     let seen = seen.lock().unwrap();
     assert_eq!(seen.len(), 20);
     for (id, cents) in &*seen {
@@ -125,7 +126,6 @@ async fn twenty_aggregates_over_four_partitions_are_each_seen_once_and_in_order(
         let expected: Vec<_> = (0..=400).filter(|cents| cents % 20 == number).collect();
         assert_eq!(*cents, expected, "{id}");
     }
-    assert_eq!(positions(&store, "noting").await, [401; 4]);
 }
 
 #[tokio::test]
@@ -204,9 +204,11 @@ async fn a_hook_that_fails_is_tried_again_a_few_times() {
     let counting = tries.clone();
     let failing = |until: u32| {
         let tries = counting.clone();
-        Projection::builder(format!("until {until}")).retries(2, Duration::ZERO).on::<Deposited, _>(async move |_, _| {
-            if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
-        })
+        Projection::builder(format!("until {until}")).retries(2, Duration::ZERO).on::<Deposited, _>(
+            async move |_, _| {
+                if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
+            },
+        )
     };
     let running = Runner::new(store.clone()).run(failing(2).build(&store).await.unwrap()).start().unwrap();
     running.wait_for_position("until 2", 1, LEASE).await.unwrap();
@@ -299,24 +301,30 @@ async fn after_a_rest_only_one_of_two_owners_handles_what_comes() {
 }
 
 #[tokio::test]
-async fn a_runner_that_shuts_down_gives_its_place_to_the_one_that_stands_by() {
-    let (store, seen) = (MemoryStore::new(), Seen::default());
-    let run = async || {
-        let projection = noting("noting", &seen).partitions(2).build(&store).await.unwrap();
-        Runner::new(store.clone()).run(projection).start().unwrap()
-    };
-    let first = run().await;
-    let at = deposit(&store, "a", 1).await;
-    first.wait_for_position("noting", at, LEASE).await.unwrap();
-    let second = run().await;
-    for cents in 2..5 {
-        let at = deposit(&store, "a", cents).await;
-        second.wait_for_position("noting", at, LEASE).await.unwrap();
+async fn a_runner_that_stops_gives_its_place_to_the_one_that_stands_by() {
+    for is_dropped in [false, true] {
+        let (store, seen) = (MemoryStore::new(), Seen::default());
+        let run = async || {
+            let projection = noting("noting", &seen).partitions(2).build(&store).await.unwrap();
+            Runner::new(store.clone()).run(projection).start().unwrap()
+        };
+        let first = run().await;
+        let at = deposit(&store, "a", 1).await;
+        first.wait_for_position("noting", at, LEASE).await.unwrap();
+        let second = run().await;
+        for cents in 2..5 {
+            let at = deposit(&store, "a", cents).await;
+            second.wait_for_position("noting", at, LEASE).await.unwrap();
+        }
+        if is_dropped {
+            drop(first);
+        } else {
+            first.shutdown().await;
+        }
+        let at = deposit(&store, "a", 5).await;
+        second.wait_for_position("noting", at, Duration::from_secs(5)).await.unwrap();
+        assert_eq!(seen_of(&seen, "a"), [1, 2, 3, 4, 5]);
     }
-    first.shutdown().await;
-    let at = deposit(&store, "a", 5).await;
-    second.wait_for_position("noting", at, Duration::from_secs(5)).await.unwrap();
-    assert_eq!(seen_of(&seen, "a"), [1, 2, 3, 4, 5]);
 }
 
 #[tokio::test]

@@ -3,7 +3,9 @@
 use std::{sync::Arc, time::Duration};
 
 use es_core::{
-    Checkpoint, CheckpointStore, Claimed, Error, Held, Registration, Result, Sending, Timestamp, store::BoxFuture,
+    CheckpointStore, Error, Result, Timestamp,
+    checkpoints::{Checkpoint, Claimed, Held, Registration, Sending},
+    store::BoxFuture,
 };
 use rusqlite::{Connection, OptionalExtension, Row, named_params};
 use uuid::Uuid;

@@ -12,8 +12,8 @@ use std::{
 };
 
 use es_core::{
-    CheckpointStore, Error, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response, Result, Runner,
-    StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
+    CheckpointStore, Error, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response, Result,
+    Runner, StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
 };
 use es_sqlite::{SqliteStore, verify};
 use support::{MoneyDeposited, deposit, folder, open_account};

@@ -1,7 +1,10 @@
 //! Who works on a partition.
 
 use super::{Delivery, Handler};
-use crate::{Checkpoint, Claimed, Error, EventStore, Held, Progress, Result};
+use crate::{
+    Error, EventStore, Progress, Result,
+    checkpoints::{Checkpoint, Claimed, Held},
+};
 
 /// Whether a partition can be worked on now.
 pub(super) enum Hold {

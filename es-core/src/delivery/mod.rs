@@ -20,7 +20,7 @@ pub(crate) use self::{
 };
 use self::{lease::Hold, page::Attempts};
 use crate::{
-    Checkpoint, CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, partition_of,
+    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint, partition_of,
     store::BoxFuture,
 };
 

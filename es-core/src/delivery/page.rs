@@ -3,7 +3,10 @@
 use std::time::Duration;
 
 use super::{Delivery, Failure, Handler};
-use crate::{Error, EventStore, Held, Page, Progress, RecordedEvent, Result, Sending};
+use crate::{
+    Error, EventStore, Page, Progress, RecordedEvent, Result,
+    checkpoints::{Held, Sending},
+};
 
 /// The longest pause before an event is tried again.
 const LONGEST_PAUSE: Duration = Duration::from_secs(60);

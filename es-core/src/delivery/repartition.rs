@@ -5,7 +5,7 @@ use super::{
     lease::Hold,
     page::{Attempts, Until},
 };
-use crate::{Checkpoint, EventStore, Progress, RecordedEvent, Result, partition_of};
+use crate::{EventStore, Progress, RecordedEvent, Result, checkpoints::Checkpoint, partition_of};
 
 impl<H: Handler> Delivery<H> {
     /// One step from the stored partitions to as many as we have: first all are brought to one position, as the

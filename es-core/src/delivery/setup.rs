@@ -5,7 +5,7 @@ use std::{sync::Arc, time::Duration};
 use uuid::Uuid;
 
 use super::{Delivery, Handler};
-use crate::{CheckpointStore, Error, EventStore, Filter, Registration, Result, Tenant};
+use crate::{CheckpointStore, Error, EventStore, Filter, Result, Tenant, checkpoints::Registration};
 
 /// More partitions than this are a mistake: each reads the whole log.
 const MOST_PARTITIONS: u32 = 1_024;

@@ -10,7 +10,9 @@ use uuid::Uuid;
 
 use super::MemoryStore;
 use crate::{
-    Checkpoint, CheckpointStore, Claimed, Error, Held, Registration, Result, Sending, Timestamp, store::BoxFuture,
+    CheckpointStore, Error, Result, Timestamp,
+    checkpoints::{Checkpoint, Claimed, Held, Registration, Sending},
+    store::BoxFuture,
 };
 
 /// The partitions of each subscriber, in order.

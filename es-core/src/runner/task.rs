@@ -37,7 +37,7 @@ impl Task {
         while !*self.stop.borrow() {
             let control = *self.control.borrow_and_update();
             let next = if control.paused {
-                self.rest(Doing::Paused).await;
+                self.board.doing(self.partition, Doing::Paused, None);
                 Next::Resume
             } else {
                 // Marked as seen before reading, so that what is recorded meanwhile wakes us again.
@@ -90,9 +90,16 @@ impl Task {
         }
     }
 
-    /// Says what it does, and where its checkpoint is: some of the last page may have been kept.
+    /// Says what it does, and where its checkpoint is: some of the last page may have been kept. One of other hooks or
+    /// another log says nothing of what was handled.
     async fn rest(&self, doing: Doing) {
-        let checkpoint = guard(self.subscriber.checkpoint(self.partition)).await.and_then(|read| read).ok();
+        use Error::{CheckpointAhead, ProjectionChanged, StoreIdentityChanged};
+        let foreign = matches!(&doing, Doing::Faulted(error)
+            if matches!(**error, CheckpointAhead { .. } | ProjectionChanged { .. } | StoreIdentityChanged { .. }));
+        let checkpoint = match foreign {
+            true => None,
+            false => guard(self.subscriber.checkpoint(self.partition)).await.and_then(|read| read).ok(),
+        };
         self.board.doing(self.partition, doing, checkpoint);
     }
 
@@ -102,7 +109,9 @@ impl Task {
         let due = async {
             match next {
                 Next::Page => {}
-                Next::Event => drop(head.changed().await),
+                Next::Event if head.changed().await.is_ok() => {}
+                // The store has gone, and nothing will come.
+                Next::Event => std::future::pending().await,
                 Next::Pause(pause) => sleep(pause).await,
                 Next::Resume => std::future::pending().await,
             }

@@ -4,7 +4,10 @@ use std::time::Duration;
 
 use uuid::Uuid;
 
-use crate::{Checkpoint, CheckpointStore, Claimed, Error, Held, ManualClock, Registration, Sending, Timestamp};
+use crate::{
+    CheckpointStore, Error, ManualClock, Timestamp,
+    checkpoints::{Checkpoint, Claimed, Held, Registration, Sending},
+};
 
 /// Makes a test of every promise of [`CheckpointStore`]: `checkpoint_store_conformance!(async |clock| (store, keep));`
 ///
