@@ -293,6 +293,24 @@ async fn a_refusal_that_a_hook_passes_on_goes_to_on_rejected_and_the_reactor_goe
 }
 
 #[tokio::test]
+async fn a_unique_key_that_is_taken_is_a_refusal_too() {
+    let (store, _, network) = bank();
+    opens(&network, "ada").await;
+    let rejections = Arc::new(Mutex::new(Vec::new()));
+    let seen = rejections.clone();
+    let reactor = unlucky(&network, async |commands, event, _| {
+        AccountServiceClient::new(commands).open(open(&event.owner)).await?;
+        Ok(())
+    });
+    let reactor = reactor.on_rejected(async move |rejection, _| {
+        seen.lock().unwrap().push(rejection.error.code().to_owned());
+        Ok(())
+    });
+    catch_up(&reactor.build(&store).await.unwrap(), &store).await.unwrap();
+    assert_eq!(*rejections.lock().unwrap(), ["UNIQUE_TAKEN"]);
+}
+
+#[tokio::test]
 async fn a_refusal_that_a_hook_deals_with_itself_does_not_go_to_on_rejected() {
     let (store, _, network) = bank();
     opens(&network, "ada").await;

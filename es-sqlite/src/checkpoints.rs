@@ -151,6 +151,11 @@ fn repartition(connection: &Connection, held: &[Held], merged: &Checkpoint, part
     Ok(removed == held.len())
 }
 
+/// Whether a projection in SQL has this name: its checkpoint says nothing of what others have handled.
+fn is_read_model(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
+    connection.prepare_cached("SELECT 1 FROM es_migrations WHERE projection = ?1 LIMIT 1")?.exists([name])
+}
+
 fn moved(name: &str, expected: u64) -> Error {
     Error::CheckpointMoved { name: name.to_owned(), expected }
 }
@@ -178,6 +183,10 @@ impl CheckpointStore for SqliteStore {
             if let Some(foreign) = stored.iter().find(|checkpoint| checkpoint.store != *store) {
                 let (expected, actual) = (foreign.store.to_string(), store.to_string());
                 return Ok(Err(Error::StoreIdentityChanged { name: name.clone(), expected, actual }));
+            }
+            if is_read_model(connection, name)? {
+                let why = format!("`{name}` is the name of a read model in this file; give one of them another name");
+                return Ok(Err(Error::InvalidRequest { why }));
             }
             if stored.is_empty() {
                 for partition in 0..*partitions {

@@ -15,7 +15,7 @@ use es_core::{
     CheckpointStore, Error, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response, Result,
     Runner, StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
 };
-use es_sqlite::{SqliteStore, verify};
+use es_sqlite::{SqliteProjection, SqliteStore, verify};
 use support::{MoneyDeposited, deposit, folder, open_account};
 
 type Seen = Arc<Mutex<Vec<i64>>>;
@@ -91,6 +91,16 @@ async fn a_process_that_died_is_followed_when_its_lease_is_over() {
     assert_eq!(next.advance(&two, 0).await.unwrap().handled, 1);
     assert!(dies.advance(&one, 0).await.unwrap().standby, "should it come back");
     assert_eq!(*seen.lock().unwrap(), [1, 2]);
+}
+
+#[tokio::test]
+async fn the_name_of_a_read_model_in_the_file_is_refused() {
+    let ((_folder, path), seen) = (folder(), Seen::default());
+    let store = SqliteStore::open(&path).await.unwrap();
+    SqliteProjection::builder("noting").migration("CREATE TABLE t (x)").build(&store).unwrap();
+    let noting = Projection::builder("noting").with(seen).on::<MoneyDeposited, _>(async |_, _, _| Ok(()));
+    let error = noting.build(&store).await.unwrap_err();
+    assert!(error.to_string().contains("`noting` is the name of a read model in this file"), "{error}");
 }
 
 /// Notes the ids of commands, and loses answers when a test says so.

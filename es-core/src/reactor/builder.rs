@@ -42,9 +42,9 @@ impl ReactorBuilder {
     delivery_settings!();
 
     /// Calls this when a hook passes on the refusal of one of its commands, by `?` for example; the hook then counts as
-    /// done. A refusal that the hook deals with itself does not come here. Only refusals of the domain do, those that are
-    /// recorded as the command's answer: the state does not allow it, a value is out of range, there is no such
-    /// aggregate, there is one already.
+    /// done. A refusal that the hook deals with itself does not come here. Only refusals of the domain do: the state does
+    /// not allow it, an argument or a value is out of range, there is no such aggregate, there is one already, a unique
+    /// key is taken.
     ///
     /// ```
     /// # use es_core::ReactorBuilder;

@@ -107,13 +107,24 @@ impl Transport for Commands {
             let command_id = id?;
             request.command_id = Some(command_id.clone());
             let answer = self.0.transport.call(request).await;
-            if let Err(Error::Rejected(error)) = &answer {
-                let (error, position) = (error.clone(), self.0.position);
+            if let Some(error) = answer.as_ref().err().and_then(refused) {
+                let position = self.0.position;
                 self.state().rejections.push(Rejection { error, route, command_id, position });
             }
             answer
         })
     }
+}
+
+/// The refusal of the domain that an error is, whichever way it came: of a key that is taken, only a remote caller gets
+/// an answer.
+pub(super) fn refused(error: &Error) -> Option<AppError> {
+    let refusal = match error {
+        Error::Rejected(refusal) => refusal.clone(),
+        Error::UniqueTaken { .. } => AppError::already_exists("UNIQUE_TAKEN", error.to_string()),
+        _ => return None,
+    };
+    Some(refusal).filter(AppError::is_recorded)
 }
 
 impl fmt::Debug for Commands {

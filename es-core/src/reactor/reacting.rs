@@ -4,7 +4,7 @@ use std::{error::Error as StdError, fmt, sync::Arc};
 
 use uuid::Uuid;
 
-use super::{Commands, Rejection};
+use super::{Commands, Rejection, commands::refused};
 use crate::{
     AppError, Error, EventMeta, HookResult, RecordedEvent, Result, Retry, Transport,
     delivery::{Failure, Handler, Hooks, run},
@@ -44,10 +44,10 @@ impl Handler for Reacting {
 impl Reacting {
     /// Whether a hook that failed has failed.
     async fn failed(&self, source: Source, commands: &Commands, event: &RecordedEvent) -> Result<(), Failure> {
-        if let Some(rejection) = refusal(&*source).and_then(|refusal| commands.rejection(refusal)) {
+        if let Some(rejection) = refusal(&*source).and_then(|refusal| commands.rejection(&refusal)) {
             return match &self.on_rejected {
                 Some(on_rejected) => self.rejected(on_rejected, rejection, event).await.map_err(Failure::Hook),
-                // It is the recorded answer of this command's id.
+                // The domain would refuse it again.
                 None => Err(Failure::Settled(source)),
             };
         }
@@ -71,12 +71,11 @@ impl Reacting {
 }
 
 /// The refusal of the domain that is an error's cause, or the error itself.
-fn refusal<'e>(error: &'e (dyn StdError + 'static)) -> Option<&'e AppError> {
-    let refusal = causes(error).find_map(|cause| match cause.downcast_ref() {
-        Some(Error::Rejected(refusal)) => Some(refusal),
-        _ => cause.downcast_ref::<AppError>(),
-    });
-    refusal.filter(|refusal| refusal.is_recorded())
+fn refusal(error: &(dyn StdError + 'static)) -> Option<AppError> {
+    causes(error).find_map(|cause| match cause.downcast_ref::<AppError>() {
+        Some(refusal) => Some(refusal.clone()).filter(AppError::is_recorded),
+        None => cause.downcast_ref().and_then(refused),
+    })
 }
 
 /// An error and what caused it.
