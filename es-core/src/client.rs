@@ -41,7 +41,9 @@ impl Client {
 
     /// A call of a query's method.
     pub fn query<Q: Message, R>(&self, method: &'static MethodInfo, query: Q) -> Query<R> {
-        Query(Pending::new(self, method, &query))
+        let mut pending = Pending::new(self, method, &query);
+        pending.request.query = true;
+        Query(pending)
     }
 }
 

@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::{AppError, CommandId, StreamKey};
+use crate::{AppError, CommandId, StreamKey, Timestamp};
 
 mod codec;
 
@@ -280,6 +280,22 @@ pub enum Error {
         /// What its hook said.
         source: Source,
     },
+    /// A reactor stopped amid sending, so long ago that the answers to its commands are no longer known.
+    #[error(
+        "`{name}` began to send the commands of events {from} to {to} at {since} and did not finish; their answers are \
+         kept for less long, so sending them again may carry them out twice: see what was carried out, then call \
+         send_again()"
+    )]
+    SendingUnfinished {
+        /// The reactor.
+        name: String,
+        /// The first event whose commands may have been sent.
+        from: u64,
+        /// The last one.
+        to: u64,
+        /// When the first command may have been sent.
+        since: Timestamp,
+    },
     /// No projection of this name runs here.
     #[error("no projection named `{name}` runs here, only: {}", running.join(", "))]
     UnknownProjection {
@@ -391,6 +407,7 @@ impl Error {
             | Self::CheckpointAhead { .. }
             | Self::ProjectionChanged { .. }
             | Self::ProjectionFaulted { .. }
+            | Self::SendingUnfinished { .. }
             | Self::UnknownProjection { .. } => Retry::Never,
         }
     }

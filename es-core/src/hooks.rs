@@ -33,7 +33,8 @@ pub trait HookBuilder: Sized {
 #[diagnostic::on_unimplemented(
     message = "this is not a hook that `{Self}` takes for `{E}`",
     label = "a hook of the wrong shape",
-    note = "a SqliteProjection's hook is a closure `|tx, event, meta| {{ ..; Ok(()) }}`"
+    note = "a SqliteProjection's hook is a closure `|tx, event, meta| {{ ..; Ok(()) }}`",
+    note = "a Projection's is `async |event, meta| {{ ..; Ok(()) }}`, a Reactor's `async |commands, event, meta| ..`"
 )]
 pub trait Hook<E: Event, F>: HookBuilder {
     /// Adds the hook. A second hook for one event runs after the first.

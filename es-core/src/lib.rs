@@ -49,13 +49,15 @@
 //! | load and save | [`Repository`], [`At`], [`SnapshotPolicy`] |
 //! | serve and call | [`LocalBus`], [`Service`], [`Transport`], [`Call`], [`Reply`], [`Receipt`] |
 //! | send later | [`CommandContext::schedule`], [`Schedule`], [`Deliveries`] |
-//! | project | [`Runner`], [`Subscriber`], [`HookBuilder`] |
+//! | project | [`Runner`], [`Projection`], [`HookBuilder`], [`Subscriber`], [`Rebuild`] |
+//! | react | [`Reactor`], [`Commands`], [`StartFrom`] |
 //! | store | [`EventStore`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |
 //! | handle errors | [`Error`], [`Retry`] |
 
 mod aggregate;
 mod app_error;
 mod bus;
+pub mod checkpoints;
 mod client;
 #[doc(hidden)]
 pub mod codegen;
@@ -69,6 +71,7 @@ mod event;
 mod event_meta;
 mod filter;
 mod guard;
+mod handling;
 mod hooks;
 mod hot_roots;
 mod id;
@@ -78,6 +81,8 @@ mod macros;
 mod memory;
 mod metadata;
 mod partition;
+pub mod projection;
+mod reactor;
 mod rebuild;
 mod receipt;
 mod receive;
@@ -107,6 +112,7 @@ pub use prost_types;
 pub use aggregate::{Aggregate, Applier, ApplyTo, Handles};
 pub use app_error::{AppError, DomainError, Status};
 pub use bus::{LocalBus, LocalTransport, Route};
+pub use checkpoints::CheckpointStore;
 pub use client::{Call, Client, Query};
 pub use command_call::{CommandCall, Target};
 pub use commit::{
@@ -119,6 +125,7 @@ pub use event::{Encoded, Encoding, Event, EventOf, EventSet, UpcastFrom};
 pub use event_meta::{EventMeta, Origin};
 pub use filter::{Filter, KnownTypes, Partition};
 pub use guard::{guard, guard_call};
+pub use handling::HookResult;
 pub use hooks::{Hook, HookBuilder};
 pub use id::{AggregateId, CommandId, MAX_ID_BYTES, ScheduleKey, Tenant};
 pub use limits::Limits;
@@ -126,6 +133,8 @@ pub use load::At;
 pub use memory::MemoryStore;
 pub use metadata::Metadata;
 pub use partition::partition_of;
+pub use projection::{Projection, ProjectionBuilder};
+pub use reactor::{Commands, Reactor, ReactorBuilder, Rejection, StartFrom};
 pub use rebuild::{Rebuild, Rebuilding};
 pub use receipt::{Receipt, Reply};
 pub use receive::QueryCall;

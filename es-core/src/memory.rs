@@ -1,5 +1,6 @@
 //! A store in memory: for tests, and for programs that need nothing kept.
 
+mod checkpoints;
 mod scheduled;
 
 use std::{
@@ -39,6 +40,7 @@ struct Shared {
     clock: Box<dyn Clock>,
     head: watch::Sender<u64>,
     state: Mutex<State>,
+    checkpoints: checkpoints::Checkpoints,
 }
 
 #[derive(Debug, Default)]
@@ -67,6 +69,7 @@ impl MemoryStore {
             clock: Box::new(clock),
             head: watch::Sender::new(0),
             state: Mutex::default(),
+            checkpoints: checkpoints::Checkpoints::default(),
         }))
     }
 

@@ -1,6 +1,6 @@
 //! What a runner keeps up to date with the log.
 
-use std::fmt;
+use std::{fmt, time::Duration};
 
 use crate::{EventStore, Result, Timestamp, store::BoxFuture};
 
@@ -29,6 +29,11 @@ pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     /// [`ProjectionFaulted`](crate::Error::ProjectionFaulted) for an event a hook refuses, or what the storage reports.
     /// Whole commits before that event may be kept; of its own commit nothing is.
     fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>>;
+
+    /// Gives back what it holds for itself alone, so that the next one need not wait: called when a runner stops.
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {})
+    }
 }
 
 /// How far a subscriber is after handling a page.
@@ -45,6 +50,8 @@ pub struct Progress {
     pub recorded_at: Option<Timestamp>,
     /// Someone else owns the partition: nothing was done, and the checkpoint is theirs.
     pub standby: bool,
+    /// The next event could not be handled yet: to be tried again after this long.
+    pub again_after: Option<Duration>,
 }
 
 impl Progress {
@@ -71,6 +78,13 @@ impl Progress {
     #[must_use]
     pub fn standby(mut self) -> Self {
         self.standby = true;
+        self
+    }
+
+    /// The next event is to be tried again after a while.
+    #[must_use]
+    pub fn again_after(mut self, pause: Duration) -> Self {
+        self.again_after = Some(pause);
         self
     }
 }

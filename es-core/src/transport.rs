@@ -34,6 +34,8 @@ pub struct Request {
     pub method: Cow<'static, str>,
     /// Full name of the body's message; empty means the method's own input.
     pub message_type: Cow<'static, str>,
+    /// Whether it only asks: a generated client says so. What is not known to be a query may be a command.
+    pub query: bool,
     /// The id of the command, when it has one.
     pub command_id: Option<CommandId>,
     /// What the caller says about the call.
@@ -53,6 +55,7 @@ impl Request {
             service: service.into(),
             method: method.into(),
             message_type: Cow::Borrowed(""),
+            query: false,
             command_id: None,
             metadata: Metadata::default(),
             body: body.into(),

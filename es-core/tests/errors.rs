@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use es_core::{
-    AggregateId, AppError, CommandId, Encoding, Error, Retry, Status, StreamKey,
+    AggregateId, AppError, CommandId, Encoding, Error, Retry, Status, StreamKey, Timestamp,
     error::{DecodeError, EncodeError},
 };
 
@@ -57,6 +57,7 @@ fn errors() -> Vec<(Error, Retry)> {
         (Error::RebuildUnderWay { name: name() }, Safe),
         (Error::ProjectionChanged { name: name(), added: vec!["a".into()], removed: vec!["b".into()] }, Never),
         (Error::ProjectionFaulted { name: name(), position: 3, source: "no".into() }, Never),
+        (Error::SendingUnfinished { name: name(), from: 3, to: 5, since: Timestamp::default() }, Never),
         (Error::UnknownProjection { name: name(), running: vec!["statements".into()] }, Never),
         (Error::NotCaughtUp { name: name(), checkpoint: 1, position: 3, waited }, Safe),
         (Error::Timeout { after: waited }, SameIdOnly),

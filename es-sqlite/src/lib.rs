@@ -59,6 +59,7 @@ mod backup;
 mod blocking;
 mod builder;
 mod cache;
+mod checkpoints;
 mod checksum;
 mod claims;
 mod commands;
@@ -88,8 +89,9 @@ mod verify;
 mod writer;
 
 pub use builder::{Durability, SqliteStoreBuilder};
+pub use es_core::HookResult;
 pub use projection::{
-    HookResult, Migration, OnFailure, ParkedEvent, ProjectionStatus, SqliteProjection, SqliteProjectionBuilder, Tx,
+    Migration, OnFailure, ParkedEvent, ProjectionStatus, SqliteProjection, SqliteProjectionBuilder, Tx,
 };
 pub use store::SqliteStore;
 pub use verify::{Finding, Report, verify};

@@ -128,7 +128,7 @@ async fn a_runner_shows_that_the_hooks_have_changed() {
     let running = Runner::new(store.clone()).run(balances().build(&store).unwrap()).start().unwrap();
     let at_most = std::time::Duration::from_secs(10);
     assert!(running.wait_for_position("balances", 1, at_most).await.is_err());
-    let State::Faulted(error) = running.status()["balances"].state.clone() else { panic!("{running:?}") };
+    let State::Faulted(error) = running.status("balances").unwrap().state else { panic!("{running:?}") };
     assert_eq!(changed(&error), (vec![DEPOSITED], vec![]));
     running.shutdown().await;
 }

@@ -149,7 +149,7 @@ async fn an_earlier_event_that_fails_leaves_it_behind_and_refuses_nobody() {
     let running = Runner::new(store.clone()).run(balances.clone()).start().unwrap();
     let error = running.wait_for_position("balances", 5, std::time::Duration::from_secs(10)).await.unwrap_err();
     assert!(matches!(error, Error::ProjectionFaulted { position: 2, .. }), "{error}");
-    assert!(matches!(running.status()["balances"].state, State::Faulted(_)));
+    assert!(matches!(running.status("balances").unwrap().state, State::Faulted(_)));
     running.shutdown().await;
 }
 

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, RecordedEvent, Tenant};
+use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, HookResult, RecordedEvent, Tenant};
 use rusqlite::Connection;
 
 use super::{
@@ -23,9 +23,6 @@ use super::{
     turns::Turns,
 };
 use crate::{SqliteStore, blocking, names};
-
-/// What a hook returns. With `?` it passes on any error: rusqlite's, an [`AppError`](es_core::AppError), or a text.
-pub type HookResult = Result<(), Box<dyn std::error::Error + Send + Sync>>;
 
 /// A hook with its event's type taken away: it decodes, then calls.
 pub(super) type AnyHook = Arc<dyn Fn(&Tx<'_>, &RecordedEvent) -> HookResult + Send + Sync>;

@@ -31,12 +31,8 @@ use self::{
     migrations::Migrations, owner::Owner, rebuild::UnderWay, target::Target, turns::Turns,
 };
 pub use self::{
-    builder::{HookResult, SqliteProjectionBuilder},
-    failure::OnFailure,
-    migration::Migration,
-    parked::ParkedEvent,
-    status::ProjectionStatus,
-    tx::Tx,
+    builder::SqliteProjectionBuilder, failure::OnFailure, migration::Migration, parked::ParkedEvent,
+    status::ProjectionStatus, tx::Tx,
 };
 use crate::{SqliteStore, blocking};
 
@@ -263,6 +259,14 @@ impl Subscriber for SqliteProjection {
 
     fn checkpoint(&self, partition: u32) -> BoxFuture<'_, Result<u64, Error>> {
         Box::pin(async move { self.inner.position(partition).await })
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(async {
+            if let Err(error) = self.release_lease().await {
+                tracing::warn!(projection = self.inner.name, %error, "its lease was not given back");
+            }
+        })
     }
 
     /// Handles one page. Of a page with an event that stops the projection, the commits before that event are kept.

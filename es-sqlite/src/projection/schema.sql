@@ -4,6 +4,7 @@
 -- line: the types of the events it has hooks for, and "only .." for what it is limited to.
 -- The generation rises with each reset, with each new owner, and each time the hooks of an empty read model change.
 -- An owner (a random number of its own) has the partition to itself until its lease is over, in microseconds.
+-- A reactor notes here up to which position it is sending commands, and since when.
 CREATE TABLE es_checkpoints (
   name TEXT NOT NULL,
   partition INTEGER NOT NULL,
@@ -13,6 +14,8 @@ CREATE TABLE es_checkpoints (
   hooks TEXT NOT NULL,
   owner BLOB,
   leased_until INTEGER NOT NULL DEFAULT 0,
+  sending_to INTEGER,
+  sending_since INTEGER,
   PRIMARY KEY (name, partition)
 ) STRICT, WITHOUT ROWID;
 

@@ -2,9 +2,10 @@
 
 use std::fmt;
 
+use es_core::HookResult;
 use rusqlite::{CachedStatement, Connection, Params, Result, Row};
 
-use super::{Guard, HookResult};
+use super::Guard;
 
 /// The transaction that a hook of a [`SqliteProjection`](crate::SqliteProjection) writes in, and a query reads in.
 ///

@@ -1,9 +1,10 @@
-//! The promises of [`EventStore`], as tests that any store can run.
+//! The promises of [`EventStore`] and [`CheckpointStore`](crate::CheckpointStore), as tests that any store can run.
 //!
 //! [`event_store_conformance!`](crate::event_store_conformance) makes a `#[tokio::test]` of each; every one gets an
 //! empty store of its own.
 
 mod appends;
+mod checkpoints;
 mod claims;
 mod commands;
 mod concurrency;
@@ -15,6 +16,7 @@ mod snapshots;
 use std::ops::ControlFlow;
 
 pub use appends::*;
+pub use checkpoints::*;
 pub use claims::*;
 pub use commands::*;
 pub use concurrency::*;

@@ -1,0 +1,59 @@
+//! Who works on a partition.
+
+use super::{Handler, Handling};
+use crate::{
+    Error, EventStore, Progress, Result,
+    checkpoints::{Checkpoint, Claimed, Held},
+};
+
+/// Whether a partition can be worked on now.
+pub(super) enum Hold {
+    /// It is ours.
+    Held(Held),
+    /// There is nothing to do, or someone else does it.
+    Idle(Progress),
+}
+
+impl<H: Handler> Handling<H> {
+    /// Takes a partition where there is something to handle, unless someone else has it. A lease of our own that is
+    /// over is renewed first: another owner may be about to take it, and only one of us is to handle the events.
+    pub(super) async fn hold(&self, checkpoint: &Checkpoint, head: u64) -> Result<Hold> {
+        let mine = checkpoint.owner == Some(self.owner);
+        if checkpoint.leased && checkpoint.owner.is_some() && !mine {
+            return Ok(Hold::Idle(Progress::at(checkpoint.position).standby()));
+        }
+        if head <= checkpoint.position {
+            return Ok(Hold::Idle(Progress::at(checkpoint.position).caught_up(true)));
+        }
+        if checkpoint.leased && mine {
+            return Ok(Hold::Held(self.held(checkpoint)));
+        }
+        self.claim(checkpoint.partition).await
+    }
+
+    pub(super) async fn claim(&self, partition: u32) -> Result<Hold> {
+        Ok(match self.checkpoints.claim(&self.name, partition, self.owner, self.lease).await? {
+            Claimed::Held(held) => Hold::Held(held),
+            Claimed::Taken(theirs) => Hold::Idle(Progress::at(theirs.position).standby()),
+        })
+    }
+
+    pub(super) fn held(&self, at: &Checkpoint) -> Held {
+        Held { name: self.name.clone(), owner: self.owner, lease: self.lease, at: at.clone() }
+    }
+
+    /// Amid a page: renews a lease of which more than half is over.
+    pub(super) async fn keep(&self, held: &mut Held, store: &dyn EventStore) -> Result<()> {
+        if held.at.leased_until.since(store.now()) >= self.lease / 2 {
+            return Ok(());
+        }
+        let before = (held.at.position, held.at.generation);
+        match self.claim(held.at.partition).await? {
+            Hold::Held(renewed) if (renewed.at.position, renewed.at.generation) == before => {
+                *held = renewed;
+                Ok(())
+            }
+            _ => Err(Error::CheckpointMoved { name: self.name.to_string(), expected: held.at.position }),
+        }
+    }
+}

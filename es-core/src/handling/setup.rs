@@ -1,0 +1,118 @@
+//! What the builders of projections and reactors have in common.
+
+use std::{sync::Arc, time::Duration};
+
+use uuid::Uuid;
+
+use super::{Handler, Handling};
+use crate::{CheckpointStore, Error, EventStore, Filter, Result, Tenant, checkpoints::Registration};
+
+/// More partitions than this are a mistake: each reads the whole log.
+const MOST_PARTITIONS: u32 = 1_024;
+const LEASE: Duration = Duration::from_secs(10);
+
+/// How events are to be delivered.
+#[derive(Clone, Debug)]
+pub(crate) struct Setup {
+    name: String,
+    pub(crate) partitions: u32,
+    pub(crate) tenant: Option<Tenant>,
+    pub(crate) retries: (u32, Duration),
+    pub(crate) lease: Duration,
+    /// Where a new one starts: at the head instead of the beginning.
+    pub(crate) at_head: bool,
+}
+
+impl Setup {
+    pub(crate) fn new(name: String) -> Self {
+        let retries = (3, Duration::from_millis(10));
+        Self { name, partitions: 1, tenant: None, retries, lease: LEASE, at_head: false }
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Registers it, and makes what delivers to this handler.
+    pub(crate) async fn finish<H: Handler, S>(
+        self,
+        handler: H,
+        events: impl IntoIterator<Item = &'static str>,
+        store: &S,
+    ) -> Result<Handling<H>>
+    where
+        S: EventStore + CheckpointStore + Clone,
+    {
+        let Self { name, partitions, tenant, retries, lease, at_head } = self;
+        check_name(&name)?;
+        if !(1..=MOST_PARTITIONS).contains(&partitions) {
+            let why = format!("`{name}` can't have {partitions} partitions; give it 1 to {MOST_PARTITIONS}");
+            return Err(Error::InvalidRequest { why });
+        }
+        let mut events: Vec<_> = events.into_iter().map(str::to_owned).collect();
+        if events.is_empty() {
+            return Err(Error::invalid_request(format!("`{name}` has no hooks; add one for each event it is for")));
+        }
+        events.sort_unstable();
+        let filter = Filter { tenant, ..Filter::all().event_types(&events) };
+        let start = if at_head { EventStore::head(store).await? } else { 0 };
+        let identity = store.identity().id;
+        store.register(Registration { name: name.clone(), partitions, events, store: identity, start }).await?;
+        Ok(Handling {
+            name: name.into(),
+            handler,
+            filter,
+            retries,
+            lease,
+            owner: Uuid::now_v7(),
+            checkpoints: Arc::new(store.clone()),
+            turns: (0..partitions).map(|_| Default::default()).collect(),
+        })
+    }
+}
+
+fn check_name(name: &str) -> Result<()> {
+    let invalid = |why: &str| Err(Error::InvalidId { what: "subscriber name", why: why.into() });
+    match name {
+        "" => invalid("it is empty"),
+        name if name.len() > 256 => invalid("it is longer than 256 bytes"),
+        name if name.chars().any(char::is_control) => invalid("it has a control character"),
+        _ => Ok(()),
+    }
+}
+
+/// The settings that both builders have.
+macro_rules! handling_settings {
+    () => {
+        /// Sets how many partitions handle its events beside each other. Default: 1. The events of one aggregate all go
+        /// to the same partition, in order.
+        ///
+        /// The number may be changed later: what the former partitions have not handled, they handle first.
+        pub fn partitions(mut self, partitions: u32) -> Self {
+            self.setup.partitions = partitions;
+            self
+        }
+
+        /// Handles the events of this tenant only. Default: those of all tenants, and those without one.
+        pub fn tenant(mut self, tenant: $crate::Tenant) -> Self {
+            self.setup.tenant = Some(tenant);
+            self
+        }
+
+        /// Sets how often a hook that fails is tried again, and the pause before the first time; the pause doubles up to
+        /// a minute. Default: 3 times, 10 ms. After that it stops.
+        pub fn retries(mut self, times: u32, first_pause: ::std::time::Duration) -> Self {
+            self.setup.retries = (times, first_pause);
+            self
+        }
+
+        /// Sets for how long a partition is leased, by the store's clock. Default: 10 seconds. So long another process
+        /// waits before it goes on in the place of one that died.
+        pub fn lease(mut self, lease: ::std::time::Duration) -> Self {
+            self.setup.lease = lease;
+            self
+        }
+    };
+}
+
+pub(crate) use handling_settings;

@@ -1,0 +1,118 @@
+//! What follows from events: commands, sent when something has happened.
+
+mod builder;
+mod commands;
+mod reacting;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use self::reacting::Reacting;
+pub use self::{
+    builder::{ReactorBuilder, StartFrom},
+    commands::{Commands, Rejection},
+};
+use crate::{EventStore, Progress, Result, Subscriber, Transport, handling::Handling, store::BoxFuture};
+
+/// For how long a store keeps the answers to commands: sent again later than that, a command may be carried out again.
+pub(crate) const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
+
+/// Reacts to events by sending commands: a process manager, a saga, a notifier.
+///
+/// Each event is handled **at least once**, and each command it causes is carried out once: a command sent over the
+/// [`Commands`] that a hook is given has an id made from the reactor, the event, the method, and what it says. A hook
+/// that runs again sends the same ids, and is answered from the record. So make what you send from the event and its
+/// meta alone; a time or a random number of the moment would make it another command.
+///
+/// ```
+/// # use es_core::{Event, HookBuilder, LocalBus, MemoryStore, MethodInfo, Reactor, Runner, StartFrom, Transport};
+/// # struct PaymentCommandServiceClient(es_core::Client);
+/// # static METHOD: MethodInfo = MethodInfo { service: "s", name: "m", input: "i", output: "o" };
+/// # impl PaymentCommandServiceClient {
+/// #     fn new(transport: impl Transport) -> Self { Self(es_core::Client::new(transport)) }
+/// #     fn initialize(&self, command: ()) -> es_core::Call<()> { self.0.command(&METHOD, command) }
+/// # }
+/// # async fn example<OrderPlaced: Event>(store: MemoryStore, bus: LocalBus) -> es_core::Result<()> {
+/// let payments = Reactor::builder("payments", bus.transport(), StartFrom::Now)
+///     // Generated code has a method for each event: `.on_order_placed(async |commands, event, meta| ..)`
+///     .on::<OrderPlaced, _>(async |commands, event, meta| {
+///         # let _ = (event, meta);
+///         # let command = ();
+///         PaymentCommandServiceClient::new(commands).initialize(command).await?;
+///         Ok(())
+///     })
+///     .build(&store)
+///     .await?;
+/// let running = Runner::new(store).run(payments).start()?;
+/// # running.shutdown().await;
+/// # Ok(()) }
+/// ```
+///
+/// # When a command is not carried out
+/// While nobody can be reached, or no answer comes, a runner tries again, with a pause that doubles from 10 ms to 5 s,
+/// under the same command id. A refusal of the domain goes to [`on_rejected`](ReactorBuilder::on_rejected); without that,
+/// the reactor stops with [`ProjectionFaulted`](crate::Error::ProjectionFaulted), right before the event's commit. So it
+/// does after any other error of a hook, which is tried again a [few times](ReactorBuilder::retries) first.
+///
+/// # When it was down for long
+/// Answers to commands are kept for 7 days. A reactor that stopped amid a page, and finds that longer ago than that,
+/// stops with [`SendingUnfinished`](crate::Error::SendingUnfinished) instead of having commands carried out twice:
+/// [`send_again`](Self::send_again) makes it go on.
+///
+/// # Not made again
+/// A reactor is no [`Rebuild`](crate::Rebuild): what it has sent stays sent.
+///
+/// ```compile_fail,E0277
+/// # async fn example(running: es_core::Running, payments: es_core::Reactor) {
+/// running.rebuild(&payments).await;
+/// # }
+/// ```
+#[derive(Clone)]
+pub struct Reactor(Arc<Handling<Reacting>>);
+
+impl Reactor {
+    /// Starts building a reactor that sends its commands over a transport. Its checkpoint is stored under its name, and
+    /// its command ids are made from it, so the name must stay the same and be unique among all that follow the store.
+    ///
+    /// Where it starts matters once, when it is first built; later it goes on from its checkpoint.
+    pub fn builder(name: impl Into<String>, transport: impl Transport, start: StartFrom) -> ReactorBuilder {
+        ReactorBuilder::new(name.into(), Arc::new(transport), start)
+    }
+
+    /// Goes on after [`SendingUnfinished`](crate::Error::SendingUnfinished): the commands of the page that was not
+    /// finished are sent again, and those that were carried out longer ago than answers are kept are carried out again.
+    ///
+    /// # Errors
+    /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the reactor, or what the storage
+    /// reports.
+    pub async fn send_again(&self) -> Result<()> {
+        self.0.forget_sending().await
+    }
+}
+
+impl Subscriber for Reactor {
+    fn name(&self) -> &str {
+        self.0.name()
+    }
+
+    fn partitions(&self) -> u32 {
+        self.0.partitions()
+    }
+
+    fn checkpoint(&self, partition: u32) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(self.0.checkpoint(partition))
+    }
+
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+        Box::pin(self.0.advance(store, partition))
+    }
+
+    fn release(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.release())
+    }
+}
+
+impl fmt::Debug for Reactor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Reactor").field(&self.0).finish()
+    }
+}

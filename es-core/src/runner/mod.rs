@@ -1,0 +1,99 @@
+//! Keeping projections and reactors up to date.
+
+mod board;
+mod rate;
+mod rebuilding;
+mod running;
+mod status;
+mod task;
+mod wait;
+
+use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
+
+use tokio::{sync::watch, task::JoinSet, time::sleep};
+
+use self::{board::Board, running::Runs, task::Task};
+pub use self::{
+    running::Running,
+    status::{State, Status},
+};
+use crate::{Error, EventStore, Result, Subscriber, guard::guard_call};
+
+/// Keeps projections and reactors up to date with a store: each catches up with the log, then follows it.
+///
+/// ```
+/// # use es_core::{EventStore, Receipt, Result, Runner, Subscriber};
+/// # async fn example(store: impl EventStore, balances: impl Subscriber, receipt: Receipt) -> Result<()> {
+/// let running = Runner::new(store).run(balances).start()?;
+/// running.wait_for("balances", &receipt).await?; // read your own write
+/// println!("{:?}", running.status("balances")?); // what it does, how far it is behind
+/// running.shutdown().await;
+/// # Ok(()) }
+/// ```
+#[must_use = "a runner does nothing until it is started"]
+pub struct Runner {
+    store: Arc<dyn EventStore>,
+    subscribers: Vec<Arc<dyn Subscriber>>,
+    wait: Duration,
+}
+
+impl Runner {
+    /// A runner over a store.
+    pub fn new(store: impl EventStore) -> Self {
+        Self { store: Arc::new(store), subscribers: Vec::new(), wait: Duration::from_secs(10) }
+    }
+
+    /// Adds a projection or a reactor.
+    pub fn run(mut self, subscriber: impl Subscriber) -> Self {
+        self.subscribers.push(Arc::new(subscriber));
+        self
+    }
+
+    /// Sets how long [`wait_for`](Running::wait_for) waits. Default: 10 seconds.
+    pub fn wait_timeout(mut self, wait: Duration) -> Self {
+        self.wait = wait;
+        self
+    }
+
+    /// Starts a task for each partition of each projection, on the current tokio runtime.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`);
+    /// [`InvalidRequest`](Error::InvalidRequest) when two projections have one name.
+    pub fn start(self) -> Result<Running> {
+        let runtime = tokio::runtime::Handle::try_current()
+            .map_err(|error| Error::Unavailable { why: format!("a runner needs a tokio runtime: {error}") })?;
+        guard_call(|| "a tokio runtime without timers".into(), || drop(sleep(Duration::ZERO))).map_err(|_| {
+            Error::Unavailable { why: "a runner needs a tokio runtime with timers: enable_time()".into() }
+        })?;
+        let mut runs = BTreeMap::new();
+        for subscriber in self.subscribers {
+            let (name, board) = (subscriber.name().to_owned(), Board::new(subscriber.partitions()));
+            if runs.insert(name.clone(), Runs { subscriber, board: Arc::new(board) }).is_some() {
+                return Err(Error::invalid_request(format!("two projections are named `{name}`; rename one")));
+            }
+        }
+        let (mut tasks, stop) = (JoinSet::new(), watch::Sender::new(false));
+        for Runs { subscriber, board } in runs.values() {
+            for partition in 0..board.partitions() {
+                let task = Task {
+                    store: self.store.clone(),
+                    subscriber: subscriber.clone(),
+                    partition,
+                    board: board.clone(),
+                    head: self.store.watch(),
+                    stop: stop.subscribe(),
+                    control: board.control(),
+                };
+                tasks.spawn_on(task.run(), &runtime);
+            }
+        }
+        Ok(Running::new(self.store, runs, tasks, stop, self.wait))
+    }
+}
+
+impl fmt::Debug for Runner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Runner").field("subscribers", &self.subscribers).finish_non_exhaustive()
+    }
+}

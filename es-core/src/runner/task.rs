@@ -1,0 +1,126 @@
+//! One partition at work.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::{sync::watch, time::sleep};
+
+use super::board::{Board, Control, Doing};
+use crate::{Error, EventStore, Progress, Retry, Subscriber, guard::guard};
+
+/// The pause before a failed page is tried again; it doubles up to [`LONGEST_PAUSE`].
+const FIRST_PAUSE: Duration = Duration::from_millis(10);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// How often one that stands by looks where the other is: so much later a `wait_for` hears of it.
+const LOOK_AGAIN: Duration = Duration::from_millis(15);
+
+pub(super) struct Task {
+    pub(super) store: Arc<dyn EventStore>,
+    pub(super) subscriber: Arc<dyn Subscriber>,
+    pub(super) partition: u32,
+    pub(super) board: Arc<Board>,
+    pub(super) head: watch::Receiver<u64>,
+    pub(super) stop: watch::Receiver<bool>,
+    pub(super) control: watch::Receiver<Control>,
+}
+
+/// What a task waits for before the next page, beside being told to stop or pause.
+enum Next {
+    Page,
+    Event,
+    Pause(Duration),
+    Resume,
+}
+
+impl Task {
+    pub(super) async fn run(mut self) {
+        let mut pause = FIRST_PAUSE;
+        while !*self.stop.borrow() {
+            let control = *self.control.borrow_and_update();
+            let next = if control.paused {
+                self.board.doing(self.partition, Doing::Paused, None);
+                Next::Resume
+            } else {
+                // Marked as seen before reading, so that what is recorded meanwhile wakes us again.
+                self.head.borrow_and_update();
+                self.page(&mut pause).await
+            };
+            if self.wait(next, control).await {
+                pause = FIRST_PAUSE;
+            }
+        }
+        if self.board.ended() && guard(self.subscriber.release()).await.is_err() {
+            tracing::error!(projection = self.subscriber.name(), "giving back its lease panicked");
+        }
+    }
+
+    async fn page(&self, pause: &mut Duration) -> Next {
+        let advancing = guard(self.subscriber.advance(&*self.store, self.partition));
+        match advancing.await.and_then(|advanced| advanced) {
+            Ok(progress) => {
+                *pause = FIRST_PAUSE;
+                self.board.handled(self.partition, progress);
+                self.after(progress)
+            }
+            // Someone else runs the same projection and was first: go on from where they are.
+            Err(Error::CheckpointMoved { .. }) => {
+                tokio::task::yield_now().await;
+                Next::Page
+            }
+            Err(error) if error.retry() != Retry::Never => {
+                tracing::warn!(projection = self.subscriber.name(), %error, ?pause, "will try again");
+                let this = *pause;
+                *pause = (this * 2).min(LONGEST_PAUSE);
+                self.rest(Doing::CatchingUp).await;
+                Next::Pause(this)
+            }
+            Err(error) => {
+                tracing::error!(projection = self.subscriber.name(), %error, "stopped");
+                self.rest(Doing::Faulted(Arc::new(error))).await;
+                Next::Resume
+            }
+        }
+    }
+
+    fn after(&self, progress: Progress) -> Next {
+        match progress {
+            Progress { again_after: Some(pause), .. } => Next::Pause(pause),
+            Progress { standby: true, checkpoint, .. } if checkpoint < *self.head.borrow() => Next::Pause(LOOK_AGAIN),
+            Progress { standby: true, .. } | Progress { caught_up: true, .. } => Next::Event,
+            _ => Next::Page,
+        }
+    }
+
+    /// Says what it does, and where its checkpoint is: some of the last page may have been kept. One of other hooks or
+    /// another log says nothing of what was handled.
+    async fn rest(&self, doing: Doing) {
+        use Error::{CheckpointAhead, ProjectionChanged, StoreIdentityChanged};
+        let foreign = matches!(&doing, Doing::Faulted(error)
+            if matches!(**error, CheckpointAhead { .. } | ProjectionChanged { .. } | StoreIdentityChanged { .. }));
+        let checkpoint = match foreign {
+            true => None,
+            false => guard(self.subscriber.checkpoint(self.partition)).await.and_then(|read| read).ok(),
+        };
+        self.board.doing(self.partition, doing, checkpoint);
+    }
+
+    /// Waits for what is next, or for something else to do. Whether that was to try again.
+    async fn wait(&mut self, next: Next, seen: Control) -> bool {
+        let (head, control) = (&mut self.head, &mut self.control);
+        let due = async {
+            match next {
+                Next::Page => {}
+                Next::Event if head.changed().await.is_ok() => {}
+                // The store has gone, and nothing will come.
+                Next::Event => std::future::pending().await,
+                Next::Pause(pause) => sleep(pause).await,
+                Next::Resume => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            biased;
+            _ = self.stop.wait_for(|stop| *stop) => false,
+            told = control.wait_for(|now| *now != seen) => told.is_ok_and(|now| now.resumed != seen.resumed),
+            () = due => false,
+        }
+    }
+}
