@@ -1,12 +1,17 @@
 //! The rules of an order: placed, paid, shipped, delivered; or cancelled before it is paid.
 
+use std::time::Duration;
+
 use es_core::{AppError, CommandContext, Root, ensure, event_applier};
 
 use crate::orders::v1::{
-    CancelOrderCommand, ConfirmPaymentCommand, Order, OrderCancelled, OrderCommandService, OrderDelivered, OrderPaid,
-    OrderPlaced, OrderResponse, OrderShipped, OrderStatus, ParcelSeen, PlaceOrderCommand, UpdateShippingCommand,
-    update_shipping_command::News,
+    CancelOrderCommand, ConfirmPaymentCommand, Order, OrderCancelled, OrderCommandService, OrderCommandServiceClient,
+    OrderDelivered, OrderPaid, OrderPlaced, OrderResponse, OrderShipped, OrderStatus, ParcelSeen, PlaceOrderCommand,
+    UpdateShippingCommand, update_shipping_command::News,
 };
+
+/// How long an order usually waits for its payment before it is cancelled.
+pub const PATIENCE: Duration = Duration::from_secs(30 * 60);
 
 /// A price above this is a mistake.
 const MOST_CENTS: i64 = 100_000_000;
@@ -51,16 +56,26 @@ impl Order {
     }
 }
 
+/// The key under which an order's cancellation is scheduled.
+pub fn deadline_of(order_id: &str) -> String {
+    format!("unpaid-{order_id}")
+}
+
 /// Decides what happens when a command comes in.
 #[derive(Debug)]
-pub struct Orders;
+pub struct Orders {
+    /// Sends what an order asks of itself later.
+    pub later: OrderCommandServiceClient,
+    /// How long an order waits for its payment.
+    pub patience: Duration,
+}
 
 impl OrderCommandService for Orders {
     async fn place_order(
         &self,
         order: &mut Root<Order>,
         command: PlaceOrderCommand,
-        _: &CommandContext,
+        context: &CommandContext,
     ) -> Result<OrderResponse, AppError> {
         let PlaceOrderCommand { customer, lines } = command;
         ensure!(!customer.is_empty(), AppError::invalid_argument("CUSTOMER_MISSING", "say who orders"));
@@ -68,7 +83,11 @@ impl OrderCommandService for Orders {
         let sound = lines.iter().all(|line| line.quantity > 0 && (1..=MOST_CENTS).contains(&line.price_cents));
         ensure!(sound, AppError::invalid_argument("INVALID_LINE", "quantities and prices are more than nothing"));
         let total_cents = lines.iter().map(|line| i64::from(line.quantity) * line.price_cents).sum();
-        order.emit(OrderPlaced { order_id: order.id().to_string(), customer, lines, total_cents });
+        let order_id = order.id().to_string();
+        let cancel = CancelOrderCommand { order_id: order_id.clone(), reason: "not paid in time".into() };
+        let due = context.now().saturating_add(self.patience);
+        context.schedule(deadline_of(&order_id), due, self.later.cancel_order(cancel))?;
+        order.emit(OrderPlaced { order_id, customer, lines, total_cents });
         Ok(answer(order))
     }
 
@@ -76,9 +95,10 @@ impl OrderCommandService for Orders {
         &self,
         order: &mut Root<Order>,
         command: CancelOrderCommand,
-        _: &CommandContext,
+        context: &CommandContext,
     ) -> Result<OrderResponse, AppError> {
         order.ensure_is(OrderStatus::Placed, "to be cancelled")?;
+        context.cancel(deadline_of(&command.order_id))?;
         order.emit(OrderCancelled { order_id: command.order_id, reason: command.reason });
         Ok(answer(order))
     }
@@ -87,9 +107,10 @@ impl OrderCommandService for Orders {
         &self,
         order: &mut Root<Order>,
         command: ConfirmPaymentCommand,
-        _: &CommandContext,
+        context: &CommandContext,
     ) -> Result<OrderResponse, AppError> {
         order.ensure_is(OrderStatus::Placed, "to be paid")?;
+        context.cancel(deadline_of(&command.order_id))?;
         order.emit(OrderPaid { order_id: command.order_id, payment_id: command.payment_id });
         Ok(answer(order))
     }

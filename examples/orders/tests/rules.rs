@@ -1,12 +1,15 @@
 //! The rules of orders and payments, given events, when a command, then events or a refusal.
 
-use es_core::testing::{Decided, Given, given};
+use es_core::{
+    LocalBus, Timestamp,
+    testing::{Decided, Given, given},
+};
 use orders::{
-    order::Orders,
+    order::{Orders, PATIENCE, deadline_of},
     orders::v1::{
-        CancelOrderCommand, ConfirmPaymentCommand, Order, OrderCancelled, OrderCommandService, OrderDelivered,
-        OrderLine, OrderPaid, OrderPlaced, OrderResponse, OrderShipped, ParcelSeen, PlaceOrderCommand,
-        UpdateShippingCommand, update_shipping_command::News,
+        CancelOrderCommand, ConfirmPaymentCommand, Order, OrderCancelled, OrderCommandService,
+        OrderCommandServiceClient, OrderDelivered, OrderLine, OrderPaid, OrderPlaced, OrderResponse, OrderShipped,
+        ParcelSeen, PlaceOrderCommand, UpdateShippingCommand, update_shipping_command::News,
     },
     payment::Payments,
     payments::v1::{
@@ -14,6 +17,11 @@ use orders::{
         PaymentCommandService, PaymentCompleted, PaymentInitialized, PaymentRefunded, PaymentResponse,
     },
 };
+
+/// Nothing is sent while a command is decided, so the bus may be empty.
+fn rules() -> Orders {
+    Orders { later: OrderCommandServiceClient::new(LocalBus::new().transport()), patience: PATIENCE }
+}
 
 fn line(quantity: i32, price_cents: i64) -> OrderLine {
     OrderLine { product: "tea".into(), quantity, price_cents }
@@ -35,24 +43,29 @@ fn cancelled() -> OrderCancelled {
     OrderCancelled { order_id: "o".into(), reason: "too late".into() }
 }
 
+fn noon() -> Timestamp {
+    Timestamp::from_micros(1_767_268_800_000_000)
+}
+
 async fn place(customer: &str, lines: Vec<OrderLine>) -> Decided<Order, OrderResponse> {
     let command = PlaceOrderCommand { customer: customer.into(), lines };
-    given::<Order>("o").when(async |order, context| Orders.place_order(order, command, context).await).await
+    let new = given::<Order>("o").at(noon());
+    new.when(async |order, context| rules().place_order(order, command, context).await).await
 }
 
 async fn cancel(given: Given<Order>) -> Decided<Order, OrderResponse> {
     let command = CancelOrderCommand { order_id: "o".into(), reason: "too late".into() };
-    given.when(async |order, context| Orders.cancel_order(order, command, context).await).await
+    given.when(async |order, context| rules().cancel_order(order, command, context).await).await
 }
 
 async fn confirm(given: Given<Order>) -> Decided<Order, OrderResponse> {
     let command = ConfirmPaymentCommand { order_id: "o".into(), payment_id: "p".into() };
-    given.when(async |order, context| Orders.confirm_payment(order, command, context).await).await
+    given.when(async |order, context| rules().confirm_payment(order, command, context).await).await
 }
 
 async fn news(given: Given<Order>, news: Option<News>) -> Decided<Order, OrderResponse> {
     let command = UpdateShippingCommand { order_id: "o".into(), news };
-    given.when(async |order, context| Orders.update_shipping(order, command, context).await).await
+    given.when(async |order, context| rules().update_shipping(order, command, context).await).await
 }
 
 fn an_order() -> Given<Order> {
@@ -61,7 +74,12 @@ fn an_order() -> Given<Order> {
 
 #[tokio::test]
 async fn an_order_has_a_customer_and_sound_lines() {
-    place("Ada", vec![line(2, 350)]).await.then_events([placed()]);
+    let unpaid = CancelOrderCommand { order_id: "o".into(), reason: "not paid in time".into() };
+    place("Ada", vec![line(2, 350)]).await.then_events([placed()]).then_schedules(
+        &deadline_of("o"),
+        noon().saturating_add(PATIENCE),
+        rules().later.cancel_order(unpaid),
+    );
     place("", vec![line(1, 1)]).await.then_error("CUSTOMER_MISSING");
     place("Ada", vec![]).await.then_error("NOTHING_ORDERED");
     for (quantity, price) in [(0, 1), (-1, 1), (1, 0), (1, i64::MAX)] {
@@ -71,7 +89,7 @@ async fn an_order_has_a_customer_and_sound_lines() {
 
 #[tokio::test]
 async fn an_order_is_cancelled_only_before_it_is_paid() {
-    cancel(an_order()).await.then_events([cancelled()]);
+    cancel(an_order()).await.then_events([cancelled()]).then_cancels(&deadline_of("o"));
     cancel(an_order().event(paid())).await.then_error("WRONG_STATUS");
     cancel(an_order().event(cancelled())).await.then_error("WRONG_STATUS");
     cancel(given::<Order>("o")).await.then_error("NO_SUCH_ORDER");
@@ -79,7 +97,7 @@ async fn an_order_is_cancelled_only_before_it_is_paid() {
 
 #[tokio::test]
 async fn a_cancelled_order_is_never_paid() {
-    confirm(an_order()).await.then_events([paid()]);
+    confirm(an_order()).await.then_events([paid()]).then_cancels(&deadline_of("o"));
     confirm(an_order().event(cancelled())).await.then_error("WRONG_STATUS");
     confirm(an_order().event(paid())).await.then_error("WRONG_STATUS");
 }
