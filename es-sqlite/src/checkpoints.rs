@@ -39,8 +39,8 @@ const ADVANCE: &str = concat!(
 );
 
 const REGISTER: &str = "INSERT INTO es_checkpoints
-     (name, partition, position, generation, store_id, hooks, owner, leased_until, sending_to, sending_since)
-     VALUES (:name, :partition, :position, :generation, :store, :hooks, NULL, 0, :sending_to, :sending_since)";
+     (name, partition, kind, position, generation, store_id, hooks, owner, leased_until, sending_to, sending_since)
+     VALUES (:name, :partition, 1, :position, :generation, :store, :hooks, NULL, 0, :sending_to, :sending_since)";
 
 const OWNED: &str = "SELECT count(*) FROM es_checkpoints
      WHERE name = ?1 AND partition = ?2 AND position = ?3 AND generation = ?4 AND owner = ?5";
@@ -153,7 +153,7 @@ fn repartition(connection: &Connection, held: &[Held], merged: &Checkpoint, part
 
 /// Whether a projection in SQL has this name: its checkpoint says nothing of what others have handled.
 fn is_read_model(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM es_migrations WHERE projection = ?1 LIMIT 1")?.exists([name])
+    connection.prepare_cached("SELECT 1 FROM es_checkpoints WHERE name = ?1 AND kind = 0 LIMIT 1")?.exists([name])
 }
 
 fn moved(name: &str, expected: u64) -> Error {

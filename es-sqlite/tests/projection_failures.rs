@@ -284,7 +284,7 @@ async fn a_parked_event_can_be_passed_over_and_those_behind_it_released() {
 }
 
 #[tokio::test]
-async fn a_reset_forgets_what_was_parked_and_skipped() {
+async fn a_rebuild_tries_what_was_parked_and_passes_over_what_was_skipped_and_a_reset_forgets_both() {
     let (_folder, path) = folder();
     let store = three_accounts(&path).await;
     let script = Script::refusing([5, 6]);
@@ -292,10 +292,17 @@ async fn a_reset_forgets_what_was_parked_and_skipped() {
     projection.catch_up().await.unwrap();
     projection.skip(6).await.unwrap();
     script.refuse([]);
+    let noted = async || {
+        let status = projection.status().await.unwrap();
+        (status.parked, status.skipped)
+    };
     projection.rebuild().await.unwrap();
+    assert_eq!(handled(&projection).await, Vec::from_iter((1..=12).filter(|position| *position != 6)));
+    assert_eq!(noted().await, (0, 1));
+    projection.reset().await.unwrap();
+    projection.catch_up().await.unwrap();
     assert_eq!(handled(&projection).await, Vec::from_iter(1..=12));
-    let status = projection.status().await.unwrap();
-    assert_eq!((status.parked, status.skipped), (0, 0));
+    assert_eq!(noted().await, (0, 0));
 }
 
 #[tokio::test]

@@ -182,3 +182,47 @@ async fn without_a_handle_it_is_no_longer_kept() {
     let later = solvent().build(&store).unwrap();
     assert_eq!(later.checkpoint(0).await.unwrap(), 0);
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_rebuild_takes_nothing_away_that_an_append_has_shown() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).await.unwrap();
+    let balances = solvent().build_inline(&store).unwrap();
+    let appending: Vec<_> = ["a", "b", "c"]
+        .map(|id| {
+            let (store, balances) = (store.clone(), balances.clone());
+            tokio::spawn(async move {
+                open_account(&store, id).await;
+                for round in 1..=150 {
+                    deposit(&store, &[(id, 1)]).await;
+                    assert_eq!(rows(&balances).await.get(id), Some(&round), "{id}");
+                }
+            })
+        })
+        .into_iter()
+        .collect();
+    let mut rebuilds = 0;
+    while appending.iter().any(|task| !task.is_finished()) {
+        balances.rebuild().await.unwrap();
+        rebuilds += 1;
+    }
+    for task in appending {
+        task.await.unwrap();
+    }
+    assert!(rebuilds > 0);
+    assert_eq!(rows(&balances).await, expected(&[("a", 150), ("b", 150), ("c", 150)]));
+}
+
+#[tokio::test]
+async fn an_inline_projection_has_one_partition_and_others_have_a_reasonable_number() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::open(&path).await.unwrap();
+    for (built, why) in [
+        (solvent().partitions(2).build_inline(&store), "can't have partitions"),
+        (solvent().partitions(0).build(&store), "can't have 0 partitions"),
+        (solvent().partitions(5_000).build(&store), "can't have 5000 partitions"),
+    ] {
+        let error = built.unwrap_err();
+        assert!(matches!(error, Error::InvalidRequest { .. }) && error.to_string().contains(why), "{error}");
+    }
+}

@@ -12,10 +12,10 @@ use std::{
 };
 
 use es_core::{
-    CheckpointStore, Error, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response, Result,
-    Runner, StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
+    CheckpointStore, Error, EventMeta, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response,
+    Result, Runner, StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
 };
-use es_sqlite::{SqliteProjection, SqliteStore, verify};
+use es_sqlite::{SqliteProjection, SqliteStore, Tx, verify};
 use support::{MoneyDeposited, deposit, folder, open_account};
 
 type Seen = Arc<Mutex<Vec<i64>>>;
@@ -94,13 +94,23 @@ async fn a_process_that_died_is_followed_when_its_lease_is_over() {
 }
 
 #[tokio::test]
-async fn the_name_of_a_read_model_in_the_file_is_refused() {
+async fn one_name_is_not_that_of_a_read_model_in_the_file_and_of_something_else() {
     let ((_folder, path), seen) = (folder(), Seen::default());
     let store = SqliteStore::open(&path).await.unwrap();
-    SqliteProjection::builder("noting").migration("CREATE TABLE t (x)").build(&store).unwrap();
-    let noting = Projection::builder("noting").with(seen).on::<MoneyDeposited, _>(async |_, _, _| Ok(()));
-    let error = noting.build(&store).await.unwrap_err();
-    assert!(error.to_string().contains("`noting` is the name of a read model in this file"), "{error}");
+    let read_model = |name| {
+        let hook = |_: &Tx<'_>, _: &MoneyDeposited, _: &EventMeta| Ok(());
+        SqliteProjection::builder(name).on::<MoneyDeposited, _>(hook).build(&store)
+    };
+    let elsewhere = async |name| {
+        let hooked = Projection::builder(name).with(seen.clone()).on::<MoneyDeposited, _>(async |_, _, _| Ok(()));
+        hooked.build(&store).await
+    };
+    read_model("table").unwrap();
+    let error = elsewhere("table").await.unwrap_err();
+    assert!(error.to_string().contains("`table` is the name of a read model in this file"), "{error}");
+    elsewhere("index").await.unwrap();
+    let error = read_model("index").unwrap_err();
+    assert!(error.to_string().contains("`index` is the name of a reactor or another projection here"), "{error}");
 }
 
 /// Notes the ids of commands, and loses answers when a test says so.

@@ -27,6 +27,8 @@ use crate::{SqliteStore, blocking, names};
 /// A hook with its event's type taken away: it decodes, then calls.
 pub(super) type AnyHook = Arc<dyn Fn(&Tx<'_>, &RecordedEvent) -> HookResult + Send + Sync>;
 
+const MOST_PARTITIONS: u32 = 1_024;
+
 /// Builds a [`SqliteProjection`]; created by [`SqliteProjection::builder`].
 #[must_use = "a builder does nothing until `build`"]
 pub struct SqliteProjectionBuilder {
@@ -122,7 +124,7 @@ impl SqliteProjectionBuilder {
     /// The number can be changed from one start of the program to the next; nothing is lost or repeated. All processes
     /// should use the same number.
     pub fn partitions(mut self, partitions: u32) -> Self {
-        self.partitions = partitions.max(1);
+        self.partitions = partitions;
         self
     }
 
@@ -171,8 +173,13 @@ impl SqliteProjectionBuilder {
     /// handle an earlier event, is left to the runner, which says so in its status.
     ///
     /// # Errors
-    /// As [`build`](Self::build).
+    /// As [`build`](Self::build), and [`InvalidRequest`](Error::InvalidRequest) with several
+    /// [partitions](Self::partitions).
     pub fn build_inline(self, store: &SqliteStore) -> Result<SqliteProjection, Error> {
+        if self.partitions > 1 {
+            let why = format!("`{}` is inline and can't have partitions: an append has one writer", self.name);
+            return Err(Error::InvalidRequest { why });
+        }
         let projection = self.build(store)?;
         let inner: Weak<Inner> = Arc::downgrade(&projection.inner);
         store.queue().follow(inner);
@@ -182,6 +189,10 @@ impl SqliteProjectionBuilder {
     fn finish(self, target: Target, store: &SqliteStore) -> Result<SqliteProjection, Error> {
         let Self { name, migrations, hooks, known, ignored, filter, policy, partitions, lease } = self;
         check_name(&name)?;
+        if !(1..=MOST_PARTITIONS).contains(&partitions) {
+            let why = format!("the projection `{name}` can't have {partitions} partitions: 1 to {MOST_PARTITIONS}");
+            return Err(Error::InvalidRequest { why });
+        }
         let hooked = Hooked::new(hooks.keys().copied(), &filter);
         let filter = filter.event_types(hooks.keys().copied());
         let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
@@ -196,6 +207,13 @@ impl SqliteProjectionBuilder {
         blocking::wait(inner.target.write(move |connection, guard| {
             let Inner { name, migrations, target, store, .. } = &*registered;
             let (place, store) = (target.place(), store.identity().id);
+            let registering = |error| place.error("registering a projection", error);
+            if registered.registration().is_taken(connection).map_err(registering)? {
+                let why = format!(
+                    "`{name}` is the name of a reactor or another projection here; give one of them another name"
+                );
+                return Err(Error::InvalidRequest { why });
+            }
             let checkpoints = registered
                 .registration()
                 .start(connection)

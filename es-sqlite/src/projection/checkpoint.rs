@@ -115,6 +115,13 @@ pub(super) struct Registration<'r> {
 }
 
 impl Registration<'_> {
+    /// Whether the name is that of something else that follows the store's log.
+    pub(super) fn is_taken(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        connection
+            .prepare_cached("SELECT 1 FROM es_checkpoints WHERE name = ?1 AND kind <> 0 LIMIT 1")?
+            .exists([self.name])
+    }
+
     /// Checkpoints at the log's beginning, unless the projection has some that have moved on. Those that have not may
     /// have any hooks; whoever works with the former ones can't move them any more.
     pub(super) fn start(&self, connection: &Connection) -> rusqlite::Result<()> {
@@ -133,8 +140,8 @@ impl Registration<'_> {
         let generation = former.unwrap_or(0).saturating_add(1);
         connection.prepare_cached("DELETE FROM es_checkpoints WHERE name = ?1")?.execute([self.name])?;
         let mut insert = connection.prepare_cached(
-            "INSERT INTO es_checkpoints (name, partition, position, generation, store_id, hooks)
-             VALUES (?1, ?2, ?3, ?4, ?5, ?6)",
+            "INSERT INTO es_checkpoints (name, partition, kind, position, generation, store_id, hooks)
+             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)",
         )?;
         for partition in 0..self.partitions {
             let hooks = self.hooked.column();

@@ -50,7 +50,8 @@ const LOOK_AGAIN: Duration = Duration::from_millis(15);
 /// An event whose hook fails or panics is tried again a few times, then it stops the projection right before that event's
 /// commit, with [`ProjectionFaulted`](Error::ProjectionFaulted). The runner logs that through `tracing` and shows it in
 /// [`Running::status`](es_core::Running::status); other projections and the store go on. Fix the hook and restart the
-/// program: the projection goes on with that event. Or pass over it: [`skip`](Self::skip).
+/// program: the projection goes on with that event. Or pass over it with [`skip`](Self::skip), and have the runner
+/// [`resume`](es_core::Running::resume).
 ///
 /// [`OnFailure`] has other ways: to park the aggregate until it is [released](Self::release), or to pass over what fails.
 /// An event of a type that the program does not know, recorded by an aggregate with generated hooks here, fails, too,
@@ -157,8 +158,9 @@ impl SqliteProjection {
             let reached = loop {
                 match self.next_page(&self.inner.store, partition).await {
                     Ok(Progress { checkpoint, caught_up: true, .. }) => break checkpoint,
+                    // What is appended meanwhile is not waited for.
+                    Ok(Progress { checkpoint, .. }) if checkpoint >= head => break checkpoint,
                     Ok(Progress { standby: true, .. }) if self.rebuilding.get() => self.rebuilding.over().await,
-                    Ok(Progress { checkpoint, standby: true, .. }) if checkpoint >= head => break checkpoint,
                     Ok(Progress { standby: true, .. }) => blocking::pause(LOOK_AGAIN).await,
                     // Another process was first with this page.
                     Ok(_) | Err(Error::CheckpointMoved { .. }) => {}
@@ -192,8 +194,9 @@ impl SqliteProjection {
         self.inner.give_back().await
     }
 
-    /// Empties the read model: drops what its migrations created, applies them again, moves the checkpoint to the beginning
-    /// of the log, and forgets what was parked or skipped; all in one transaction.
+    /// Empties the read model in place: drops what its migrations created, applies them again, moves the checkpoint to the beginning
+    /// of the log, and forgets what was parked or skipped; all in one transaction. Indexes and triggers that others have
+    /// put on its tables go with them.
     ///
     /// # Errors
     /// What the storage reports; then nothing was changed.

@@ -116,7 +116,12 @@ impl Inner {
         let inner = Arc::clone(self);
         let released = self.target.write(move |connection, guard| {
             // First of all: whoever else releases it finds it gone.
-            let is_parked = inner.notes(connection).unpark(position).map_err(|error| inner.noting(error))?;
+            let (notes, at) = (inner.notes(connection), |error| inner.noting(error));
+            if notes.first_parked(&event.meta.stream).map_err(at)? != Some(position) {
+                // An earlier one was parked again meanwhile, by a rebuild.
+                return Ok(false);
+            }
+            let is_parked = notes.unpark(position).map_err(at)?;
             if is_parked {
                 inner.apply(connection, guard, &event)?;
             }

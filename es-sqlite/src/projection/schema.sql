@@ -1,13 +1,15 @@
 -- What a file with read models keeps beside them; the store's own file has these tables too.
 
--- How far each partition of a projection has come, of which store, and what its read model is made from, one on each
+-- How far each partition of what follows the log has come, of which store, and what its read model is made from, one on each
 -- line: the types of the events it has hooks for, and "only .." for what it is limited to.
+-- The kind is 0 for a read model in this file, 1 for what has its effects elsewhere.
 -- The generation rises with each reset, with each new owner, and each time the hooks of an empty read model change.
 -- An owner (a random number of its own) has the partition to itself until its lease is over, in microseconds.
 -- A reactor notes here up to which position it is sending commands, and since when.
 CREATE TABLE es_checkpoints (
   name TEXT NOT NULL,
   partition INTEGER NOT NULL,
+  kind INTEGER NOT NULL,
   position INTEGER NOT NULL,
   generation INTEGER NOT NULL,
   store_id BLOB NOT NULL,

@@ -13,7 +13,13 @@ use crate::{
     connection::{self, Role},
     log,
     long::Stop,
-    projection::{Inner, failure, migrations::Migrations, page::Care, parked::Kind},
+    projection::{
+        Inner,
+        failure::{self, OnFailure},
+        migrations::Migrations,
+        page::Care,
+        parked::Kind,
+    },
     reader::Reader,
 };
 
@@ -45,7 +51,7 @@ impl Making {
         scratch.write(|connection, guard| {
             Migrations { projection: name, known: migrations, place: &place }.apply(connection, guard)
         })?;
-        if !inner.gives_up() {
+        if inner.policy.on_failure != OnFailure::Skip {
             // What somebody has passed over would stop the new read model as well.
             let skipped = blocking::wait(target.readers().read(|reader| {
                 inner.notes(&reader.connection).list(Kind::Skipped).map_err(|error| inner.noting(error))

@@ -37,8 +37,9 @@ impl SqliteProjection {
     /// wait while it copies the rows: seconds for millions of them. A read model that large does better in a
     /// [file of its own](crate::SqliteProjectionBuilder::build_in).
     ///
-    /// A projection that has stopped since its [hooks changed](Self#when-its-hooks-change) waits meanwhile, and goes on
-    /// afterwards.
+    /// A projection that would stop since its [hooks changed](Self#when-its-hooks-change) waits meanwhile, and goes on
+    /// afterwards. One that has stopped before goes on when its runner is told to [`resume`](es_core::Running::resume),
+    /// which [`Running::rebuild`](es_core::Running::rebuild) does.
     ///
     /// After an error, and when the future is dropped before that transaction, the present read model is as it was, and
     /// the scratch file is removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)

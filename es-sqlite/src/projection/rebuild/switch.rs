@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use super::{copy, fill::Making, neighbours};
 use crate::{
     log,
-    projection::{Guard, Inner, migrations::Migrations, page::Care},
+    names::Names,
+    projection::{Guard, Inner, migrations::Migrations, page::Care, target::Target},
 };
 
 /// Events handled inside the transaction, at most, unless the present read model has more.
@@ -32,13 +33,20 @@ impl Making {
         let notes = inner.notes(connection);
         notes.clear().and_then(|()| notes.take_over(&inner.notes(&scratch.connection))).map_err(at)?;
 
-        let head = log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))?;
+        let mut names = Names::default();
+        // In the store's own file inside the transaction: it may hold commits that are not visible outside yet, and that
+        // the present read model has followed.
+        let (reading, names, log_place) = match target {
+            Target::Store(store) => (connection, &mut names, store.place()),
+            Target::File(_) => reader.parts(),
+        };
+        let head = log::head(reading).map_err(|error| log_place.error("reading the head", error))?;
         let goal = head.min(*position + PAGE).max(present);
         let care = inner.gives_up().then(|| Care::last(0));
         let mut reached = *position;
         while reached < goal {
             let limit = usize::try_from(goal - reached).unwrap_or(usize::MAX);
-            let Page { events, scanned_to } = log::read(reader.parts(), reached, limit, filter)?;
+            let Page { events, scanned_to } = log::read((reading, &mut *names, log_place), reached, limit, filter)?;
             // The store was restored to an older state: the log ends before the present read model.
             if scanned_to == reached {
                 break;
