@@ -162,7 +162,9 @@ async fn rows_are_compared_whatever_their_order_and_however_often_they_are_there
 }
 
 #[tokio::test]
-#[should_panic(expected = "the read model has stopped: projection `balances` stopped at position 2")]
+#[should_panic(
+    expected = "a read model that handles what was given: projection `balances` stopped at position 2\n  caused by: no"
+)]
 async fn a_hook_that_refuses_a_given_event_fails_the_test_with_its_reason() {
     let refusing = balances().retries(0).on_changed(|_, _, _| Err("no".into()));
     let _ = read_model(refusing).given::<Account>("a", [opened("Ada")]).given::<Account>("a", [changed(1)]).await;

@@ -69,7 +69,7 @@ pub(super) fn is_permanent(error: &(dyn StdError + Send + Sync + 'static)) -> bo
 }
 
 /// An error and what caused it, in one line.
-pub(crate) fn in_words(error: &(dyn StdError + 'static)) -> String {
+pub(super) fn in_words(error: &(dyn StdError + 'static)) -> String {
     let mut words = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

@@ -26,7 +26,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
 
-pub(crate) use self::{authorizer::Guard, failure::in_words, objects::quoted};
+pub(crate) use self::{authorizer::Guard, objects::quoted};
 use self::{
     builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, inline::InlineState,
     migrations::Migrations, owner::Owner, rebuild::UnderWay, target::Target, turns::Turns,

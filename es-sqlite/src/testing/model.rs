@@ -2,11 +2,11 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use es_core::{Aggregate, Error, ManualClock, Timestamp};
+use es_core::{Aggregate, Error, ManualClock, testing::History};
 use uuid::Uuid;
 
 use super::{Given, rows::Rows};
-use crate::{Durability, SqliteProjection, SqliteProjectionBuilder, SqliteStore, Tx, projection::in_words};
+use crate::{Durability, SqliteProjection, SqliteProjectionBuilder, SqliteStore, Tx};
 
 /// Why two ways to one read model may end at different rows.
 const HINT: &str = "what a hook writes must follow from its event and from the rows alone, and not from a clock, a \
@@ -24,7 +24,7 @@ pub struct ReadModel {
 impl ReadModel {
     pub(super) async fn make(builder: SqliteProjectionBuilder) -> Self {
         let folder = Folder::new();
-        let clock = Arc::new(ManualClock::at(Timestamp::from_micros(1_767_225_600_000_000)));
+        let clock = Arc::new(ManualClock::at(History::BEGINNING));
         let store = SqliteStore::builder(folder.0.join("store.db"))
             .clock(Arc::clone(&clock))
             .durability(Durability::MayLoseRecentOnPowerLoss)
@@ -40,7 +40,7 @@ impl ReadModel {
     /// # Panics
     /// When the closure returns an error.
     pub async fn query<T>(&self, read: impl FnOnce(&Tx<'_>) -> rusqlite::Result<T>) -> T {
-        self.projection.query(read).await.unwrap_or_else(|error| panic!("{}", in_words(&error)))
+        self.projection.query(read).await.expect("a query of the read model")
     }
 
     /// More has happened to an aggregate, after what was looked at.
@@ -58,7 +58,7 @@ impl ReadModel {
     /// Otherwise, with the first difference.
     pub async fn then_rebuild_equals_live(self) -> Self {
         let live = self.rows().await;
-        self.projection.rebuild().await.unwrap_or_else(|error| panic!("the rebuild failed: {}", in_words(&error)));
+        self.projection.rebuild().await.expect("the read model rebuilt");
         self.expect_same("the rebuilt read model is not the live one", ("live", &live), "rebuilt").await;
         self
     }
@@ -89,10 +89,9 @@ impl ReadModel {
         expect_refused("the page of an owner that was replaced", replaced);
         self.expect_stay(&checkpoints, &live, "after a former owner's page").await;
 
-        let expect = |done: Result<(), Error>| done.unwrap_or_else(|error| panic!("{}", in_words(&error)));
-        expect(self.projection.reset().await);
+        self.projection.reset().await.expect("the read model emptied");
         let empty = self.rows().await;
-        expect(self.projection.break_off_a_page().await);
+        self.projection.break_off_a_page().await.expect("a page handled and not committed");
         self.expect_same("a page that was broken off has left something", ("before", &empty), "after").await;
         self.caught_up().await;
         self.expect_stay(&checkpoints, &live, "after a page that was broken off came again").await;
@@ -115,18 +114,16 @@ impl ReadModel {
     }
 
     pub(super) async fn caught_up(&self) {
-        let reached = self.projection.catch_up().await;
-        reached.unwrap_or_else(|error| panic!("the read model has stopped: {}", in_words(&error)));
+        self.projection.catch_up().await.expect("a read model that handles what was given");
     }
 
     async fn rows(&self) -> Rows {
-        let tables = self.projection.own_tables().await;
-        let tables = tables.unwrap_or_else(|error| panic!("{}", in_words(&error)));
+        let tables = self.projection.own_tables().await.expect("the names of its tables");
         self.query(|tx| Rows::read(tx, &tables)).await
     }
 
     async fn checkpoints(&self) -> Vec<u64> {
-        self.projection.positions().await.unwrap_or_else(|error| panic!("{}", in_words(&error)))
+        self.projection.positions().await.expect("its checkpoint")
     }
 
     async fn expect_stay(&self, checkpoints: &[u64], live: &Rows, when: &str) {
@@ -144,7 +141,7 @@ impl ReadModel {
 fn expect_refused(what: &str, handed_in: Result<(), Error>) {
     match handed_in {
         Err(Error::CheckpointMoved { .. }) => {}
-        Err(error) => panic!("{what} failed: {}", in_words(&error)),
+        Err(error) => panic!("{what} failed: {error:?}"),
         Ok(()) => panic!("{what} was handled once more"),
     }
 }
