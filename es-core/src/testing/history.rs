@@ -19,7 +19,7 @@ pub struct History {
 
 #[derive(Debug)]
 enum Step {
-    Commit(Commit),
+    Commit(Box<Commit>),
     At(Timestamp),
     After(Duration),
 }
@@ -35,7 +35,7 @@ impl History {
         let encode = |event| NewEvent::encode::<A::Event>(&event).expect("an event that can be encoded");
         let events = events.into_iter().map(|event| encode(event.into())).collect();
         let stream = StreamKey::new(self.tenant.clone(), A::TYPE, id);
-        self.steps.push(Step::Commit(Commit::append(stream, Expected::Any, events)));
+        self.steps.push(Step::Commit(Box::new(Commit::append(stream, Expected::Any, events))));
     }
 
     /// What is added from here on belongs to this tenant.
@@ -58,7 +58,7 @@ impl History {
     pub async fn record(self, store: &dyn EventStore, clock: &ManualClock) {
         for step in self.steps {
             match step {
-                Step::Commit(commit) => drop(store.append(commit).await.expect("given events that can be stored")),
+                Step::Commit(commit) => drop(store.append(*commit).await.expect("given events that can be stored")),
                 Step::At(now) => clock.set(now),
                 Step::After(elapsed) => clock.advance(elapsed),
             }

@@ -31,28 +31,33 @@ impl SqliteProjection {
         Ok(checkpoints.iter().map(|checkpoint| checkpoint.position).collect())
     }
 
-    /// Hands in, for each partition, all events it has handled, as if they were not.
-    pub(crate) async fn hand_in_again(&self) -> Result<(), Error> {
+    /// Hands in, for each partition, all events it has handled, as if they were not. Whether all of it was refused.
+    pub(crate) async fn hand_in_again(&self) -> Result<bool, Error> {
         let _turns = self.turns.take_all().await;
         for checkpoint in self.moved_on().await? {
             let page = self.inner.handled(&checkpoint, 0).await?;
-            self.inner.keep(&page, None).await?;
+            if !self.inner.refuses(&page).await? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Hands in, for each partition, all events it has handled, after somebody else has taken it over where it is.
-    pub(crate) async fn hand_in_as_a_former_owner(&self) -> Result<(), Error> {
+    /// Whether all of it was refused.
+    pub(crate) async fn hand_in_as_a_former_owner(&self) -> Result<bool, Error> {
         let _turns = self.turns.take_all().await;
         for checkpoint in self.moved_on().await? {
             let other = Uuid::new_v4();
             let page = self.inner.handled(&checkpoint, checkpoint.position).await?;
             self.inner.take_over(checkpoint, other).await?;
-            let handed_in = self.inner.keep(&page, None).await;
+            let refused = self.inner.refuses(&page).await;
             self.inner.give_back_of(other).await?;
-            handed_in?;
+            if !refused? {
+                return Ok(false);
+            }
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Handles, for each partition, all events there are, up to right before the commit.
@@ -99,6 +104,14 @@ impl Inner {
         events.truncate(events.partition_point(|event| event.meta.position <= to));
         let checkpoint = Checkpoint { position, ..checkpoint.clone() };
         Ok(Batch { checkpoint, count: events.len(), events: events.into(), to, pass: true })
+    }
+
+    /// Hands in a page. Whether it was refused, because the checkpoint is not where the page was read.
+    async fn refuses(self: &Arc<Self>, page: &Batch) -> Result<bool, Error> {
+        match self.keep(page, None).await {
+            Err(Error::CheckpointMoved { .. }) => Ok(true),
+            kept => kept.map(|()| false),
+        }
     }
 
     /// Gives a partition another owner, where it stands.

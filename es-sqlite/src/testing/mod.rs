@@ -4,6 +4,7 @@
 //! everything made for tests, this panics when something is not as expected.
 //!
 //! ```
+//! # #![allow(dead_code)]
 //! # use es_core::{Aggregate, EventOf};
 //! # use es_sqlite::SqliteProjectionBuilder;
 //! use es_sqlite::testing::read_model;

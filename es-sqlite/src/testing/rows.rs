@@ -48,7 +48,7 @@ fn first_only_in(rows: &[String], others: &[String]) -> String {
 /// `account_id = 'a', cents = 7`
 fn in_words(row: &Row<'_>) -> rusqlite::Result<String> {
     let mut words = String::new();
-    for (at, column) in row.as_ref().column_names().into_iter().enumerate() {
+    for (at, column) in row.as_ref().column_names().enumerate() {
         let comma = if at == 0 { "" } else { ", " };
         let value = match row.get_ref(at)? {
             ValueRef::Null => "NULL".into(),
