@@ -20,8 +20,8 @@ use crate::{
 
 /// Commands under way at once.
 const AT_ONCE: usize = 16;
-/// How often commands that are due are looked for at least: a clock may jump, and a commit that only schedules moves no
-/// head that could be watched.
+/// How often commands that are due are looked for at least: a clock may jump, and another process's commit that only
+/// schedules moves no head that could be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The pause after the log moved, so that a busy store is not asked after each commit.
 const AFTER_COMMIT: Duration = Duration::from_millis(10);
@@ -49,6 +49,8 @@ type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 /// delivering.shutdown().await;
 /// # Ok(()) }
 /// ```
+///
+/// A program with a runner has it do this: [`Runner::deliver`](crate::Runner::deliver).
 ///
 /// A test with a [`ManualClock`](crate::ManualClock) starts nothing: it moves the clock and calls
 /// [`run_due`](Self::run_due).

@@ -48,7 +48,7 @@
 //! | write a domain | [`event_applier`](macro@event_applier), [`Root`], [`CommandContext`], [`AppError`], [`ensure!`], [`testing`] |
 //! | load and save | [`Repository`], [`At`], [`SnapshotPolicy`] |
 //! | serve and call | [`LocalBus`], [`Service`], [`Transport`], [`Call`], [`Reply`], [`Receipt`] |
-//! | send later | [`CommandContext::schedule`], [`Schedule`], [`Deliveries`] |
+//! | send later | [`CommandContext::schedule`], [`Schedule`], [`Deliveries`], [`Runner::deliver`] |
 //! | project | [`Runner`], [`Projection`], [`HookBuilder`], [`Subscriber`], [`Rebuild`] |
 //! | react | [`Reactor`], [`Commands`], [`StartFrom`] |
 //! | store | [`EventStore`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |

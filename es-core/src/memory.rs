@@ -82,7 +82,8 @@ impl MemoryStore {
         commit.check_streams()?;
         let mut state = self.state();
         let appended = state.append(commit, self.0.clock.now())?;
-        // Told while the state is locked, so that the head is never told backwards.
+        // Told while the state is locked, so that the head is never told backwards; and told where it has not moved, so
+        // that what was scheduled is noticed.
         self.0.head.send_replace(state.head());
         Ok(appended)
     }

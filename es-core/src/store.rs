@@ -70,7 +70,8 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// What the storage reports.
     fn head(&self) -> BoxFuture<'_, Result<u64>>;
 
-    /// Tells of new events, whoever appends them: the head, each time it moves.
+    /// Tells of new events, whoever appends them: the head, each time it moves. Where it stays, because a commit of this
+    /// process has only changed the schedule, it is told once more.
     fn watch(&self) -> watch::Receiver<u64>;
 
     /// What a command was answered, if it is known here.

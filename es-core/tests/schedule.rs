@@ -14,10 +14,11 @@ use std::{
 use bank::{Account, AccountRepository, AccountServiceClient, Accounts, Changed, Command, answer, command};
 use es_core::{
     AppError, CommandContext, CommandId, Deliveries, Error, EventStore, Filter, Limits, LocalBus, LocalTransport,
-    ManualClock, MemoryStore, Metadata, RecordedEvent, Request, Response, Result, Root, Schedule, Tenant, Timestamp,
-    Transport, store::BoxFuture, testing::given,
+    ManualClock, MemoryStore, Metadata, RecordedEvent, Request, Response, Result, Root, Runner, Schedule, Tenant,
+    Timestamp, Transport, store::BoxFuture, testing::given,
 };
 use prost::Message;
+use tokio::time::{Instant, sleep};
 
 const HOUR: Duration = Duration::from_secs(60 * 60);
 const LEASE: Duration = Duration::from_secs(10);
@@ -518,6 +519,34 @@ async fn in_the_background_commands_are_sent_as_they_come_and_a_jump_of_the_cloc
     delivering.shutdown().await;
     assert_eq!(bank.balance("a").await, 103);
     assert_eq!(bank.store.next_due(Timestamp::default()).await.unwrap(), None, "all is settled");
+}
+
+/// On a paused clock, time passes only where everybody waits for it.
+#[tokio::test(start_paused = true)]
+async fn a_command_that_is_due_at_once_does_not_wait_for_the_next_look() {
+    let bank = Bank::new();
+    let mut head = bank.store.watch();
+    let (delivering, begun) = (bank.deliveries().start().unwrap(), Instant::now());
+    sleep(Duration::from_millis(50)).await;
+    bank.due_now("a", 1).await;
+    head.wait_for(|head| *head == 1).await.unwrap();
+    assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
+    delivering.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_delivers_what_is_due_until_it_is_shut_down() {
+    let bank = Bank::new();
+    let mut head = bank.store.watch();
+    let running = Runner::new(bank.store.clone()).deliver(bank.transport.clone()).start().unwrap();
+    bank.due_now("a", 1).await;
+    head.wait_for(|head| *head == 1).await.unwrap();
+    running.shutdown().await;
+    assert!(bank.store.scheduled(None, "1").await.unwrap().is_none(), "answered and settled");
+    bank.due_now("a", 2).await;
+    sleep(HOUR).await;
+    assert!(bank.store.scheduled(None, "2").await.unwrap().is_some());
+    assert_eq!(bank.balance("a").await, 1);
 }
 
 #[tokio::test]

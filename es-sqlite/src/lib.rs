@@ -3,7 +3,8 @@
 //! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of concurrent tasks share
 //! transactions and are synced to disk before they are acknowledged; every event has a checksum that is verified on each
 //! read; several processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or in
-//! another one. [`SqliteStore::backup`] copies a store while it is used, and [`verify`] checks one.
+//! another one, and is tested with [`testing`]. [`SqliteStore::backup`] copies a store while it is used, and [`verify`]
+//! checks one.
 //!
 //! ```
 //! use es_core::{Commit, EventStore, Expected, HookBuilder, NewEvent, StreamKey};
@@ -85,6 +86,7 @@ mod schedule;
 mod schema;
 mod snapshots;
 mod store;
+pub mod testing;
 mod verify;
 mod writer;
 

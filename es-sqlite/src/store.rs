@@ -112,10 +112,16 @@ impl EventStore for SqliteStore {
         let checked = self.0.limits.check_commit(&commit).and_then(|()| commit.check_streams());
         let bytes = commit.byte_count();
         let command = commit.command.as_ref().map(|command| command.id.clone());
+        let only_schedules = !commit.schedule.is_empty() && commit.event_count() == 0;
         let done = self.0.queue.submit(bytes, command, |reply| Box::new(Append::new(commit, reply)));
         Box::pin(async move {
             checked?;
-            done.await?.into_answer()
+            let appended = done.await?.into_answer()?;
+            // The writer tells of heads that move.
+            if only_schedules {
+                self.0.head.send_modify(|_| ());
+            }
+            Ok(appended)
         })
     }
 

@@ -16,8 +16,8 @@ use es_core::{
     AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent,
     RecordedEvent, Request, ScheduleKey, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp,
 };
-use es_sqlite::{Finding, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
-use support::{AccountHooks, append, damage::by_hand, folder, log, stream};
+use es_sqlite::{Finding, OnFailure, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
+use support::{AccountHooks, append, damage::by_hand, deposit, folder, log, open_account, stream};
 
 fn noted(n: u64) -> NewEvent {
     NewEvent::raw("bank.v1.Noted", format!("payload-{n}-").repeat(3))
@@ -256,6 +256,64 @@ async fn damage_in_what_refers_to_events_is_named_and_nothing_else_is() {
     let [line] = found.as_slice() else { panic!("{found:?}") };
     let start = "checkpoint of projection `balances`: it follows store 00000000-0000-0000-0000-000000000000, this is";
     assert!(line.starts_with(start), "{line}");
+}
+
+#[tokio::test]
+async fn an_event_that_a_projection_has_parked_must_be_in_the_log_and_of_its_stream() {
+    let (_folder, path) = folder();
+    a_store(&path).await;
+    let store = SqliteStore::open(&path).await.unwrap();
+    let unlucky = SqliteProjection::builder("unlucky").on_failure(OnFailure::ParkAggregate).retries(0);
+    let unlucky =
+        unlucky.on_money_deposited(|_, event, _| if event.cents == 13 { Err("not 13".into()) } else { Ok(()) });
+    let unlucky = unlucky.build(&store).unwrap();
+    open_account(&store, "a").await;
+    deposit(&store, &[("a", 13)]).await;
+    deposit(&store, &[("a", 1)]).await;
+    unlucky.catch_up().await.unwrap();
+    assert_eq!(unlucky.parked().await.unwrap().len(), 2);
+    store.shutdown().await.unwrap();
+    assert_eq!(found(&path).await, [String::new(); 0]);
+    let pristine = std::fs::read(&path).unwrap();
+    let of = "not handled by projection `unlucky`";
+    for (sql, expected) in [
+        (
+            "UPDATE es_parked SET position = 99 WHERE position = 15",
+            vec![format!("event at position 99, {of}: it is not in the log, which ends at 16")],
+        ),
+        (
+            "UPDATE es_parked SET position = 0 WHERE position = 15",
+            vec![format!("event at position 0, {of}: it is not in the log, which ends at 16")],
+        ),
+        (
+            "UPDATE es_parked SET position = 1 WHERE position = 16",
+            vec![format!(
+                "event at position 1, {of}: it is noted as one of bank.v1.Account/a, and is one of bank.v1.Account/s0"
+            )],
+        ),
+        (
+            "UPDATE es_parked SET tenant = 'acme' WHERE position = 16",
+            vec![format!(
+                "event at position 16, {of}: it is noted as one of acme:bank.v1.Account/a, and is one of bank.v1.Account/a"
+            )],
+        ),
+        (
+            "DELETE FROM es_checkpoints WHERE name = 'unlucky'",
+            [15, 16]
+                .map(|position| format!("event at position {position}, {of}: the projection has no checkpoint"))
+                .into(),
+        ),
+    ] {
+        std::fs::write(&path, &pristine).unwrap();
+        by_hand(&path, sql);
+        assert_eq!(found(&path).await, expected, "{sql}");
+    }
+    for change in ["stream = 1, version = 50", "stream = 77", "payload = x'00'", "position = 50"] {
+        std::fs::write(&path, &pristine).unwrap();
+        by_hand(&path, &format!("UPDATE es_events SET {change} WHERE position = 15"));
+        let found = found(&path).await;
+        assert!(!found.is_empty() && found.iter().all(|line| !line.contains(of)), "what follows from it: {found:?}");
+    }
 }
 
 #[tokio::test]

@@ -25,6 +25,15 @@ impl Checkpoints {
     }
 }
 
+impl MemoryStore {
+    /// Moves a subscriber back to the beginning of the log, as if it had lost its checkpoint.
+    pub(crate) fn rewind(&self, name: &str) {
+        for row in self.0.checkpoints.all().get_mut(name).into_iter().flatten() {
+            *row = Checkpoint { partition: row.partition, ..Checkpoint::at(0, row.generation + 1, row.store) };
+        }
+    }
+}
+
 fn moved(name: &str, expected: u64) -> Error {
     Error::CheckpointMoved { name: name.to_owned(), expected }
 }

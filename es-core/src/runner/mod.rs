@@ -1,4 +1,4 @@
-//! Keeping projections and reactors up to date.
+//! Keeping projections and reactors up to date, and delivering scheduled commands.
 
 mod board;
 mod rate;
@@ -17,7 +17,7 @@ pub use self::{
     running::Running,
     status::{State, Status},
 };
-use crate::{Error, EventStore, Result, Subscriber, guard::guard_call};
+use crate::{Deliveries, Error, EventStore, Result, Subscriber, Transport, guard::guard_call};
 
 /// Keeps projections and reactors up to date with a store: each catches up with the log, then follows it.
 ///
@@ -34,18 +34,39 @@ use crate::{Error, EventStore, Result, Subscriber, guard::guard_call};
 pub struct Runner {
     store: Arc<dyn EventStore>,
     subscribers: Vec<Arc<dyn Subscriber>>,
+    deliveries: Option<Deliveries>,
     wait: Duration,
 }
 
 impl Runner {
     /// A runner over a store.
     pub fn new(store: impl EventStore) -> Self {
-        Self { store: Arc::new(store), subscribers: Vec::new(), wait: Duration::from_secs(10) }
+        Self { store: Arc::new(store), subscribers: Vec::new(), deliveries: None, wait: Duration::from_secs(10) }
     }
 
     /// Adds a projection or a reactor.
     pub fn run(mut self, subscriber: impl Subscriber) -> Self {
         self.subscribers.push(Arc::new(subscriber));
+        self
+    }
+
+    /// Also sends the store's scheduled commands over this transport when they are due, as [`Deliveries`] do. Called
+    /// again, the last transport counts.
+    ///
+    /// ```
+    /// # use es_core::{LocalBus, MemoryStore, Result, Runner, Subscriber};
+    /// # async fn example(store: MemoryStore, bus: LocalBus, orders: impl Subscriber, payments: impl Subscriber)
+    /// # -> Result<()> {
+    /// let running = Runner::new(store).run(orders).run(payments).deliver(bus.transport()).start()?;
+    /// // ..
+    /// running.shutdown().await; // what was sent is answered
+    /// # Ok(()) }
+    /// ```
+    ///
+    /// To hear of refusals ([`on_rejected`](Deliveries::on_rejected)) or to set a timeout, start [`Deliveries`] beside the
+    /// runner instead.
+    pub fn deliver(mut self, transport: impl Transport) -> Self {
+        self.deliveries = Some(Deliveries::new(self.store.clone(), transport));
         self
     }
 
@@ -55,7 +76,7 @@ impl Runner {
         self
     }
 
-    /// Starts a task for each partition of each projection, on the current tokio runtime.
+    /// Starts a task for each partition of each projection, and the deliveries, on the current tokio runtime.
     ///
     /// # Errors
     /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`);
@@ -73,6 +94,7 @@ impl Runner {
                 return Err(Error::invalid_request(format!("two projections are named `{name}`; rename one")));
             }
         }
+        let delivering = self.deliveries.map(Deliveries::start).transpose()?;
         let (mut tasks, stop) = (JoinSet::new(), watch::Sender::new(false));
         for Runs { subscriber, board } in runs.values() {
             for partition in 0..board.partitions() {
@@ -88,12 +110,15 @@ impl Runner {
                 tasks.spawn_on(task.run(), &runtime);
             }
         }
-        Ok(Running::new(self.store, runs, tasks, stop, self.wait))
+        Ok(Running::new(self.store, runs, tasks, stop, delivering, self.wait))
     }
 }
 
 impl fmt::Debug for Runner {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Runner").field("subscribers", &self.subscribers).finish_non_exhaustive()
+        f.debug_struct("Runner")
+            .field("subscribers", &self.subscribers)
+            .field("deliveries", &self.deliveries)
+            .finish_non_exhaustive()
     }
 }

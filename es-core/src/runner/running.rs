@@ -6,15 +6,17 @@ use futures_util::{Stream, stream};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{Status, board::Board};
-use crate::{Error, EventStore, Result, Subscriber};
+use crate::{Delivering, Error, EventStore, Result, Subscriber};
 
-/// Running projections and reactors. Dropping it stops them after the page they are at.
+/// Running projections and reactors. Dropping it stops them after the page they are at, and breaks off the delivery of
+/// commands, which are sent again by the next.
 pub struct Running {
     store: Arc<dyn EventStore>,
     head: watch::Receiver<u64>,
     runs: BTreeMap<String, Runs>,
     tasks: JoinSet<()>,
     stop: watch::Sender<bool>,
+    delivering: Option<Delivering>,
     pub(super) wait: Duration,
 }
 
@@ -31,9 +33,10 @@ impl Running {
         runs: BTreeMap<String, Runs>,
         tasks: JoinSet<()>,
         stop: watch::Sender<bool>,
+        delivering: Option<Delivering>,
         wait: Duration,
     ) -> Self {
-        Self { head: store.watch(), store, runs, tasks, stop, wait }
+        Self { head: store.watch(), store, runs, tasks, stop, delivering, wait }
     }
 
     /// Where a projection stands. The head, and how far it is behind, are those of this moment, also while it is paused
@@ -98,9 +101,13 @@ impl Running {
         Ok(())
     }
 
-    /// Lets each projection finish the page it is at, and stops.
+    /// Lets each projection finish the page it is at, waits for the answers to delivered commands, and stops.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
+        // Told before anything is waited for, so that all stop at once.
+        if let Some(delivering) = self.delivering.take() {
+            delivering.shutdown().await;
+        }
         while self.tasks.join_next().await.is_some() {}
     }
 

@@ -143,7 +143,7 @@ impl Inner {
     }
 
     /// Runs a page and moves the checkpoint, or does neither.
-    async fn keep(self: &Arc<Self>, batch: &Batch, care: Option<Care>) -> Result<(), Error> {
+    pub(super) async fn keep(self: &Arc<Self>, batch: &Batch, care: Option<Care>) -> Result<(), Error> {
         let (inner, batch) = (Arc::clone(self), batch.clone());
         self.target.write(move |connection, guard| inner.run(connection, guard, &batch, care.as_ref())).await
     }

@@ -14,6 +14,7 @@ mod owner;
 mod page;
 mod parked;
 mod rebuild;
+mod redelivery;
 mod release;
 mod repartition;
 mod status;
@@ -25,7 +26,7 @@ use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
 
-pub(crate) use self::authorizer::Guard;
+pub(crate) use self::{authorizer::Guard, objects::quoted};
 use self::{
     builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, inline::InlineState,
     migrations::Migrations, owner::Owner, rebuild::UnderWay, target::Target, turns::Turns,
@@ -243,7 +244,12 @@ impl Inner {
             return Ok(());
         }
         self.owner.leave();
-        let (name, owner, path) = (self.name.clone(), self.owner.id(), self.target.place().clone());
+        self.give_back_of(self.owner.id()).await
+    }
+
+    /// Gives back what an owner has.
+    async fn give_back_of(&self, owner: uuid::Uuid) -> Result<(), Error> {
+        let (name, path) = (self.name.clone(), self.target.place().clone());
         let release = move |connection: &rusqlite::Connection, _: &Guard| {
             Checkpoint::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
         };

@@ -16,6 +16,6 @@ pub(super) fn objects(connection: &Connection) -> rusqlite::Result<BTreeSet<Obje
 }
 
 /// A name as SQL takes it. It can't be bound; it comes from the database's own list.
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }

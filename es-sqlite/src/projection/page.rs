@@ -68,12 +68,17 @@ impl Inner {
         let (checkpoint, now) = (&batch.checkpoint, self.store.now());
         let claim = if batch.pass { self.owner.pass() } else { self.owner.claim(now) };
         // First of all: hooks that another owner has run before would fail for no reason of their own.
-        checkpoint.move_to(connection, &self.name, batch.to, claim).map_err(|moving| match moving {
-            Moving::Moved => Error::CheckpointMoved { name: self.name.clone(), expected: checkpoint.position },
-            Moving::Failed(error) => self.target.place().error("moving a checkpoint", error),
-        })?;
+        let moved = checkpoint.move_to(connection, &self.name, batch.to, claim);
+        moved.map_err(|moving| self.not_moved(checkpoint.position, moving))?;
         let events = batch.events.get(..batch.count).unwrap_or(&batch.events);
         self.run_events(connection, guard, events, care)
+    }
+
+    pub(super) fn not_moved(&self, expected: u64, moving: Moving) -> Error {
+        match moving {
+            Moving::Moved => Error::CheckpointMoved { name: self.name.clone(), expected },
+            Moving::Failed(error) => self.target.place().error("moving a checkpoint", error),
+        }
     }
 
     /// Runs events inside the caller's transaction, except those that are not to be handled.

@@ -97,6 +97,15 @@ pub enum Finding {
         /// What is wrong.
         why: String,
     },
+    /// What a projection in this file has noted of an event that it parked or passed over does not fit the log.
+    Parked {
+        /// The projection.
+        projection: String,
+        /// The event's position.
+        position: u64,
+        /// What is wrong.
+        why: String,
+    },
     /// There is more than a report holds.
     More,
 }
@@ -132,6 +141,9 @@ impl fmt::Display for Finding {
             }
             Self::Scheduled { tenant, key, why } => format!("command scheduled under `{key}`{}: {why}", of(tenant)),
             Self::Checkpoint { projection, why } => format!("checkpoint of projection `{projection}`: {why}"),
+            Self::Parked { projection, position, why } => {
+                format!("event at position {position}, not handled by projection `{projection}`: {why}")
+            }
             Self::More => "there is more than this report holds".into(),
         };
         // Keys and damaged names may hold anything.

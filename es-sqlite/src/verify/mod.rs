@@ -58,8 +58,8 @@ impl fmt::Display for Report {
 ///
 /// Checked are the structure of the file (SQLite's `quick_check`), every event (its checksum, names and metadata, its
 /// place in the log, in its stream, in its commit and in time), what refers to events (the index of each stream, unique
-/// keys, answers to commands, snapshots, and the checkpoints of projections in this file), and scheduled commands. A
-/// finding names the place. What merely follows from another finding is left out: where an event is damaged or missing,
+/// keys, answers to commands, snapshots, and the checkpoints and parked events of projections in this file), and
+/// scheduled commands. A finding names the place. What merely follows from another finding is left out: where an event is damaged or missing,
 /// the unique keys it may have changed are not compared, for example.
 ///
 /// The file is opened for reading only, and may be in use, also by other processes: they go on writing, and what they

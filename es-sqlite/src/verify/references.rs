@@ -1,5 +1,5 @@
-//! What refers to events: streams, unique keys, answers, snapshots, checkpoints. And what stands by itself: scheduled
-//! commands.
+//! What refers to events: streams, unique keys, answers, snapshots, checkpoints, parked events. And what stands by
+//! itself: scheduled commands.
 
 use es_core::{CommandId, Error, ScheduledCommand, Tenant};
 use rusqlite::{Connection, OptionalExtension, Row, types::ValueRef};
@@ -29,6 +29,7 @@ impl References<'_> {
         self.snapshots()?;
         self.scheduled()?;
         self.checkpoints()?;
+        self.parked()?;
         Ok(streams)
     }
 
@@ -46,11 +47,7 @@ impl References<'_> {
             let id = row.get(0)?;
             let names = [text(row, 1)?, text(row, 2)?, text(row, 3)?];
             let (found, count, last): (Option<i64>, u64, u64) = (row.get(4)?, row.get(5)?, row.get(6)?);
-            let [tenant, stream_type, aggregate] = &names;
-            let mut wrong = |why| {
-                let tenant = if tenant.is_empty() { String::new() } else { format!("{tenant}:") };
-                this.findings.push(Finding::Stream { stream: format!("{tenant}{stream_type}/{aggregate}"), why });
-            };
+            let mut wrong = |why| this.findings.push(Finding::Stream { stream: stream_name(&names), why });
             if found != Some(id) {
                 wrong("the index of names does not lead to it".into());
             }
@@ -211,6 +208,34 @@ impl References<'_> {
         Ok(())
     }
 
+    /// Each event that a projection in this file has parked or passed over is in the log, and of the stream it is noted
+    /// for.
+    fn parked(&mut self) -> Result<(), Error> {
+        const SQL: &str = "
+            SELECT projection, position, tenant, type, aggregate_id,
+                (SELECT stream FROM es_events WHERE position = p.position),
+                EXISTS (SELECT 1 FROM es_checkpoints WHERE name = p.projection)
+            FROM es_parked AS p ORDER BY projection, kind, position";
+        self.table("es_parked", SQL, |this, row| {
+            let (projection, position): (_, u64) = (text(row, 0)?, row.get(1)?);
+            let noted = stream_name(&[text(row, 2)?, text(row, 3)?, text(row, 4)?]);
+            let (stream, has_checkpoint): (Option<i64>, bool) = (row.get(5)?, row.get(6)?);
+            // Of a damaged stream it was said already.
+            let actual = stream.filter(|stream| this.log.version(*stream).is_some()).map(|stream| this.name(stream));
+            let why = match actual {
+                _ if !has_checkpoint => "the projection has no checkpoint".into(),
+                _ if !(1..=this.log.last_position()).contains(&position) => {
+                    format!("it is not in the log, which ends at {}", this.log.head())
+                }
+                Some(actual) if actual != noted => format!("it is noted as one of {noted}, and is one of {actual}"),
+                _ => return Ok(()),
+            };
+            this.findings.push(Finding::Parked { projection, position, why });
+            Ok(())
+        })?;
+        Ok(())
+    }
+
     fn id<T>(&mut self, why: String) -> Option<T> {
         self.findings.push(Finding::Table { table: "es_meta", why });
         None
@@ -272,6 +297,12 @@ impl From<Error> for Stopped {
     fn from(error: Error) -> Self {
         Self::By(error)
     }
+}
+
+/// What a stream's tenant, type and aggregate id make its name.
+fn stream_name([tenant, stream_type, aggregate]: &[String; 3]) -> String {
+    let tenant = if tenant.is_empty() { String::new() } else { format!("{tenant}:") };
+    format!("{tenant}{stream_type}/{aggregate}")
 }
 
 /// A text, as far as it is one.

@@ -102,6 +102,7 @@ macro_rules! event_store_conformance {
             a_snapshot_ahead_of_its_stream_is_never_given
             a_scheduled_command_comes_back_as_it_was
             a_commit_may_change_nothing_but_the_schedule
+            the_watch_tells_of_what_was_only_scheduled
             the_last_change_to_a_key_counts
             scheduled_commands_are_due_when_their_time_has_come
             scheduled_commands_of_tenants_do_not_mix

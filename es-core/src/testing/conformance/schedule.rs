@@ -75,6 +75,15 @@ pub async fn a_commit_may_change_nothing_but_the_schedule(store: &impl EventStor
     assert_eq!(store.head().await.unwrap(), 2);
 }
 
+/// Whoever delivers need not look all the time.
+pub async fn the_watch_tells_of_what_was_only_scheduled(store: &impl EventStore) {
+    let mut head = store.watch();
+    head.borrow_and_update();
+    schedule(store, &command("k", at(7), "")).await;
+    assert!(head.has_changed().unwrap(), "told once more");
+    assert_eq!(*head.borrow_and_update(), 0);
+}
+
 /// A command scheduled anew takes the place of the first, also within one commit.
 pub async fn the_last_change_to_a_key_counts(store: &impl EventStore) {
     schedule(store, &command("k", at(7), "first")).await;
