@@ -13,8 +13,8 @@ use bank::{
     },
 };
 use es_core::{
-    Commit, Event, EventStore, Expected, LocalBus, LocalTransport, NewEvent, Reactor, RecordedEvent, StartFrom,
-    StreamKey, partition_of,
+    Commit, Event, EventStore, Expected, LocalBus, LocalTransport, NewEvent, Reactor, RecordedEvent, Runner,
+    StartFrom, StreamKey, partition_of, runner::State,
 };
 use es_sqlite::SqliteStore;
 
@@ -138,6 +138,25 @@ impl Reactions {
         }
         self.settled = checkpoints.iter().min().copied().unwrap_or_default();
         missing
+    }
+
+    /// Has a reactor handle the whole log, and says what is not as it should be then.
+    pub(crate) async fn finish(&mut self, store: &SqliteStore, reactor: Reactor) -> Vec<String> {
+        let mut violations = Vec::new();
+        let running = Runner::new(store.clone()).run(reactor).start().unwrap();
+        loop {
+            violations.extend(self.read_on(store).await);
+            let status = running.status(REACTOR).unwrap();
+            assert!(!matches!(status.state, State::Faulted(_)), "{status:?}");
+            if status.checkpoint >= self.read_to {
+                break;
+            }
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        running.shutdown().await;
+        violations.extend(self.read_on(store).await);
+        violations.extend(self.missing(&[self.read_to]));
+        violations
     }
 
     /// How many deposits followed from events that no checkpoint covers.

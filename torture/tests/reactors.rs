@@ -70,16 +70,18 @@ fn reactions_of_killed_processes_are_each_carried_out_once() {
         store.shutdown().await.unwrap();
     });
     for round in 0..rounds {
-        let roles: &[_] = match rng.u8(..10) {
+        let roles: &[_] = match rng.u8(..20) {
             0 => &["busy teller"],
             1 | 2 => &["reactor", "reactor"],
             _ => &["teller", "reactor", "reactor"],
         };
+        // Now and then they have the time to catch up.
+        let micros = if rng.u8(..5) == 0 { 200_000 } else { 40_000 };
         let start = |(at, role): (usize, &&str)| {
             let name = format!("p{round}x{at}");
             Start::new(test_name!(a_victim), role).argument(FILE, &path).argument(NAME, name).start()
         };
-        kills += massacre(roles.iter().enumerate().map(start).collect(), &mut rng, 40_000);
+        kills += massacre(roles.iter().enumerate().map(start).collect(), &mut rng, micros);
         run(async {
             let store = SqliteStore::open(&path).await.expect("opens without repair");
             let before = reactions.read_to();
@@ -93,25 +95,15 @@ fn reactions_of_killed_processes_are_each_carried_out_once() {
     }
     run(async {
         let store = SqliteStore::open(&path).await.unwrap();
-        let running = Runner::new(store.clone()).run(reactor(&store, PARTITIONS, LEASE, "last").await).start().unwrap();
-        loop {
-            violations.extend(reactions.read_on(&store).await);
-            let status = running.status(REACTOR).unwrap();
-            assert!(!matches!(status.state, es_core::runner::State::Faulted(_)), "{status:?}");
-            if status.checkpoint >= reactions.read_to() {
-                break;
-            }
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
-        running.shutdown().await;
-        violations.extend(reactions.missing(&[reactions.read_to()]));
+        let last = reactor(&store, PARTITIONS, LEASE, "last").await;
+        violations.extend(reactions.finish(&store, last).await);
         store.shutdown().await.unwrap();
     });
     let acknowledged = reactions.causes();
     Row { rounds, kills, seeds: 1, acknowledged, ..Row::default() }.close(test, &violations);
     println!("{test}: {amid} times amid a page, {live} times in what was new");
     assert!(acknowledged > rounds, "only {acknowledged} events were there to be reacted to");
-    assert!(amid > rounds / 10, "only {amid} rounds ended between a command and the checkpoint");
-    assert!(live > rounds / 10, "only {live} rounds ended with reactors that had caught up");
+    assert!(amid > rounds / 50, "only {amid} rounds ended between a command and the checkpoint");
+    assert!(live > rounds / 20, "only {live} rounds ended with reactors that had caught up");
     assert!(kills > rounds * 2, "only {kills} processes were still there to be killed");
 }
