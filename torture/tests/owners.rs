@@ -101,8 +101,7 @@ struct Stage {
 impl Stage {
     fn new(file: &Path, role: &str, other: &str) -> Self {
         let start = |role: &str, name: &str| {
-            let mut child =
-                Start::new(test_name!(a_child), role).argument(FILE, file).argument(NAME, name).start();
+            let mut child = Start::new(test_name!(a_child), role).argument(FILE, file).argument(NAME, name).start();
             child.until_ready();
             child
         };
@@ -131,7 +130,9 @@ impl Stage {
             (handled, _) = latest().await;
             stopped += 1;
         }
-        println!("{stopped} times an owner was stopped, {in_a_transaction} times in a transaction, which does not count");
+        println!(
+            "{stopped} times an owner was stopped, {in_a_transaction} times in a transaction, which does not count"
+        );
     }
 
     fn end(self) -> u64 {
@@ -144,10 +145,7 @@ impl Stage {
     }
 }
 
-async fn wait_for(
-    latest: &mut impl AsyncFnMut() -> (u64, String),
-    is: impl Fn(u64, &str) -> bool,
-) -> (u64, String) {
+async fn wait_for(latest: &mut impl AsyncFnMut() -> (u64, String), is: impl Fn(u64, &str) -> bool) -> (u64, String) {
     let end = Instant::now() + AT_LAST;
     loop {
         let (position, who) = latest().await;

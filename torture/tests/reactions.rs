@@ -13,8 +13,8 @@ use bank::{
     },
 };
 use es_core::{
-    Commit, Event, EventStore, Expected, LocalBus, LocalTransport, NewEvent, Reactor, RecordedEvent, Runner,
-    StartFrom, StreamKey, partition_of, runner::State,
+    Commit, Event, EventStore, Expected, LocalBus, LocalTransport, NewEvent, Reactor, RecordedEvent, Runner, StartFrom,
+    StreamKey, partition_of, runner::State,
 };
 use es_sqlite::SqliteStore;
 
@@ -27,12 +27,12 @@ const TARGETS: u8 = 3;
 /// The reactor's name.
 pub(crate) const REACTOR: &str = "giving back";
 
-fn source(number: u8) -> String {
+pub(crate) fn source(number: u8) -> String {
     format!("source-{number}")
 }
 
-/// The account that one cent of this withdrawal goes to.
-fn target(position: u64) -> String {
+/// The account that the cents of this withdrawal go to.
+pub(crate) fn target(position: u64) -> String {
     format!("target-{}", position % u64::from(TARGETS))
 }
 
