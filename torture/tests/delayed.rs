@@ -275,7 +275,7 @@ fn scheduled_commands_of_killed_processes_are_carried_out_once_and_cancelled_one
     let (scheduled, cancelled) = (commands.scheduled.len() as u64, commands.cancelled.len() as u64);
     Row { rounds, kills, seeds: 1, acknowledged: scheduled, ..Row::default() }.close(test, &violations);
     println!("{test}: {cancelled} cancelled, {amid} carried out and not yet settled when a round ended");
-    assert!(scheduled > rounds && cancelled > rounds, "{scheduled} were scheduled, {cancelled} cancelled");
+    assert!(scheduled > rounds / 2 && cancelled > rounds / 4, "{scheduled} were scheduled, {cancelled} cancelled");
     assert!(amid > 0, "no process was killed between a command and the end of its delivery");
     assert!(kills > rounds, "only {kills} processes were still there to be killed");
 }

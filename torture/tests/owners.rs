@@ -116,9 +116,12 @@ impl Stage {
         while stopped < rounds {
             // Whoever has been woken has shown whether it still takes itself for the owner.
             let (_, owner) = wait_for(&mut latest, |position, _| position > handled).await;
+            // By lot, it stands before a transaction, with a page in its hands that will be another's by then.
+            let held = rng.bool().then(|| hold(self.files.last().unwrap(), PATIENCE).unwrap());
             sleep(Duration::from_micros(rng.u64(..20_000))).await;
             self.rivals[&owner].stop();
-            if !self.files.iter().all(|file| is_free(file)) {
+            drop(held);
+            if self.files.iter().any(|file| hold(file, LEASE).is_none()) {
                 self.rivals[&owner].wake();
                 in_a_transaction += 1;
                 assert!(in_a_transaction < 20 * (rounds + 5), "{owner} is always in a transaction");
@@ -157,11 +160,11 @@ async fn wait_for(latest: &mut impl AsyncFnMut() -> (u64, String), is: impl Fn(u
     }
 }
 
-/// Whether a file can be written.
-fn is_free(file: &Path) -> bool {
+/// A file that nobody else can write as long as the connection lives; `None` if somebody else has it for so long.
+fn hold(file: &Path, patience: Duration) -> Option<Connection> {
     let connection = Connection::open(file).unwrap();
-    connection.busy_timeout(LEASE).unwrap();
-    connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK").is_ok()
+    connection.busy_timeout(patience).unwrap();
+    connection.execute_batch("BEGIN IMMEDIATE").is_ok().then_some(connection)
 }
 
 fn both_were_owners(by_whom: &BTreeMap<String, u64>) -> Option<String> {
