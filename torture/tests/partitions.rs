@@ -56,46 +56,68 @@ fn a_victim() {
     });
 }
 
-#[test]
-fn four_partitions_over_two_killed_processes_are_each_what_their_events_come_to() {
-    let rounds = effort::times(60, 1_000);
-    let test = "killed while projecting in partitions";
-    let mut rng = effort::lots(test);
-    let (_folder, path) = folder();
-    let (mut violations, mut kills, mut apart) = (Vec::new(), 0, 0);
-    let mut log = Vec::<RecordedEvent>::new();
-    let mut folds: [Fold; 2] = std::array::from_fn(|_| Fold::default());
-    for round in 0..rounds {
-        // Every now and then their number is another, and those killed while they change it leave it half changed.
-        let partitions = if rng.u8(..6) == 0 { rng.u32(1..6) } else { FOUR };
-        let start = |(at, role): (usize, &&str)| {
-            let start = Start::new(test_name!(a_victim), role).argument(FILE, &path);
-            start.argument(NAME, format!("p{round}x{at}")).argument(PARTITIONS, partitions.to_string()).start()
-        };
-        let roles = ["appender", "projector", "projector"];
-        kills += massacre(roles.iter().enumerate().map(start).collect(), &mut rng, 60_000);
-        run(async {
-            let store = SqliteStore::open(&path).await.expect("opens without repair");
-            log.extend(read_after(&store, log.len() as u64).await);
-            for (model, fold) in read_models(&path, &store, FOUR).iter().zip(&mut folds) {
-                violations.extend(fold.wrong(model, &log).await);
-                apart += u64::from(fold.is_apart());
-                if rng.u8(..12) == 0 {
-                    model.reset().await.unwrap();
+/// What came of the rounds so far.
+#[derive(Default)]
+struct Found {
+    violations: Vec<String>,
+    kills: u64,
+    events: u64,
+    /// How often the partitions were not all at one position.
+    apart: u64,
+}
+
+impl Found {
+    /// Kills those who work on one log, so many times.
+    fn rounds(&mut self, rounds: u64, rng: &mut fastrand::Rng) {
+        let (_folder, path) = folder();
+        let mut log = Vec::<RecordedEvent>::new();
+        let mut folds: [Fold; 2] = std::array::from_fn(|_| Fold::default());
+        for round in 0..rounds {
+            // Every now and then their number is another, and those killed while they change it leave it half changed.
+            let partitions = if rng.u8(..6) == 0 { rng.u32(1..6) } else { FOUR };
+            let start = |(at, role): (usize, &&str)| {
+                let start = Start::new(test_name!(a_victim), role).argument(FILE, &path);
+                start.argument(NAME, format!("p{round}x{at}")).argument(PARTITIONS, partitions.to_string()).start()
+            };
+            let roles = ["appender", "projector", "projector"];
+            self.kills += massacre(roles.iter().enumerate().map(start).collect(), rng, 60_000);
+            run(async {
+                let store = SqliteStore::open(&path).await.expect("opens without repair");
+                log.extend(read_after(&store, log.len() as u64).await);
+                for (model, fold) in read_models(&path, &store, FOUR).iter().zip(&mut folds) {
+                    self.violations.extend(fold.wrong(model, &log).await);
+                    self.apart += u64::from(fold.is_apart());
+                    // The next round kills them while they catch up.
+                    if rng.u8(..12) == 0 {
+                        model.reset().await.unwrap();
+                    }
                 }
+                store.shutdown().await.unwrap();
+            });
+        }
+        run(async {
+            let store = SqliteStore::open(&path).await.unwrap();
+            for (model, fold) in read_models(&path, &store, FOUR).iter().zip(&mut folds) {
+                assert_eq!(model.catch_up().await.unwrap(), log.len() as u64);
+                self.violations.extend(fold.wrong(model, &log).await);
             }
             store.shutdown().await.unwrap();
         });
+        self.events += log.len() as u64;
     }
-    run(async {
-        let store = SqliteStore::open(&path).await.unwrap();
-        for (model, fold) in read_models(&path, &store, FOUR).iter().zip(&mut folds) {
-            assert_eq!(model.catch_up().await.unwrap(), log.len() as u64);
-            violations.extend(fold.wrong(model, &log).await);
-        }
-        store.shutdown().await.unwrap();
-    });
-    Row { rounds, kills, seeds: 1, acknowledged: log.len() as u64, ..Row::default() }.close(test, &violations);
+}
+
+#[test]
+fn four_partitions_over_two_killed_processes_are_each_what_their_events_come_to() {
+    let (logs, each) = (effort::times(1, 20), 60);
+    let (test, rounds) = ("killed while projecting in partitions", logs * each);
+    let mut rng = effort::lots(test);
+    let mut found = Found::default();
+    for _ in 0..logs {
+        found.rounds(each, &mut rng);
+    }
+    let Found { violations, kills, events, apart } = found;
+    Row { rounds, kills, seeds: 1, acknowledged: events, ..Row::default() }.close(test, &violations);
     assert!(apart > rounds / 10, "only {apart} times the partitions were not all at one position");
     assert!(kills > rounds * 2, "only {kills} processes were still there to be killed");
 }

@@ -51,45 +51,66 @@ fn a_victim() {
     });
 }
 
-#[test]
-fn read_models_of_killed_processes_are_what_their_events_come_to() {
-    let rounds = effort::times(200, 2_000);
-    let test = "killed while projecting";
-    let mut rng = effort::lots(test);
-    let (_folder, path) = folder();
-    let (mut violations, mut kills, mut log, mut far) = (Vec::new(), 0, Vec::<RecordedEvent>::new(), 0);
-    let mut folds: [Fold; 3] = std::array::from_fn(|_| Fold::default());
-    for round in 0..rounds {
-        let start = |(at, role): (usize, &&str)| {
-            let name = format!("p{round}x{at}");
-            Start::new(test_name!(a_victim), role).argument(FILE, &path).argument(NAME, name).start()
-        };
-        let roles = ["appender", "projector", "projector"];
-        let children = roles.iter().enumerate().map(start).collect();
-        kills += massacre(children, &mut rng, 40_000);
-        run(async {
-            let store = SqliteStore::open(&path).await.expect("opens without repair");
-            log.extend(read_after(&store, log.len() as u64).await);
-            for (model, fold) in read_models(&path, &store).iter().zip(&mut folds) {
-                violations.extend(fold.wrong(model, &log).await);
-                // Every now and then one starts over, so that the next round kills it while it catches up.
-                if rng.u8(..6) == 0 {
-                    model.reset().await.unwrap();
-                    far += 1;
+/// What came of the rounds so far.
+#[derive(Default)]
+struct Found {
+    violations: Vec<String>,
+    kills: u64,
+    events: u64,
+    resets: u64,
+}
+
+impl Found {
+    /// Kills those who work on one log, so many times.
+    fn rounds(&mut self, rounds: u64, rng: &mut fastrand::Rng) {
+        let (_folder, path) = folder();
+        let mut log = Vec::<RecordedEvent>::new();
+        let mut folds: [Fold; 3] = std::array::from_fn(|_| Fold::default());
+        for round in 0..rounds {
+            let start = |(at, role): (usize, &&str)| {
+                let name = format!("p{round}x{at}");
+                Start::new(test_name!(a_victim), role).argument(FILE, &path).argument(NAME, name).start()
+            };
+            let roles = ["appender", "projector", "projector"];
+            self.kills += massacre(roles.iter().enumerate().map(start).collect(), rng, 40_000);
+            run(async {
+                let store = SqliteStore::open(&path).await.expect("opens without repair");
+                log.extend(read_after(&store, log.len() as u64).await);
+                for (model, fold) in read_models(&path, &store).iter().zip(&mut folds) {
+                    self.violations.extend(fold.wrong(model, &log).await);
+                    // Every now and then one starts over, so that the next round kills it while it catches up.
+                    if rng.u8(..6) == 0 {
+                        model.reset().await.unwrap();
+                        self.resets += 1;
+                    }
                 }
+                store.shutdown().await.unwrap();
+            });
+        }
+        run(async {
+            let store = SqliteStore::open(&path).await.unwrap();
+            for (model, fold) in read_models(&path, &store).iter().zip(&mut folds) {
+                assert_eq!(model.catch_up().await.unwrap(), log.len() as u64);
+                self.violations.extend(fold.wrong(model, &log).await);
             }
             store.shutdown().await.unwrap();
         });
+        self.events += log.len() as u64;
     }
-    run(async {
-        let store = SqliteStore::open(&path).await.unwrap();
-        for (model, fold) in read_models(&path, &store).iter().zip(&mut folds) {
-            assert_eq!(model.catch_up().await.unwrap(), log.len() as u64);
-            violations.extend(fold.wrong(model, &log).await);
-        }
-        store.shutdown().await.unwrap();
-    });
-    Row { rounds, kills, seeds: 1, acknowledged: log.len() as u64, ..Row::default() }.close(test, &violations);
-    assert!(log.len() as u64 > rounds && far > 0, "{} events, {far} resets: is anyone writing?", log.len());
+}
+
+#[test]
+fn read_models_of_killed_processes_are_what_their_events_come_to() {
+    // Several logs, since what is compared after each round grows with the log.
+    let (logs, each) = (effort::times(4, 40), 50);
+    let (test, rounds) = ("killed while projecting", logs * each);
+    let mut rng = effort::lots(test);
+    let mut found = Found::default();
+    for _ in 0..logs {
+        found.rounds(each, &mut rng);
+    }
+    let Found { violations, kills, events, resets } = found;
+    Row { rounds, kills, seeds: 1, acknowledged: events, ..Row::default() }.close(test, &violations);
+    assert!(events > rounds && resets > 0, "{events} events, {resets} resets: is anyone writing?");
     assert!(kills > rounds * 2, "only {kills} processes were still there to be killed");
 }
