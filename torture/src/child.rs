@@ -94,6 +94,21 @@ impl Running {
         alive
     }
 
+    /// SIGSTOP: it stands still, wherever it is, until it is [woken](Self::wake).
+    pub fn stop(&self) {
+        self.signal("-STOP");
+    }
+
+    /// SIGCONT: it goes on as if no time had passed.
+    pub fn wake(&self) {
+        self.signal("-CONT");
+    }
+
+    fn signal(&self, signal: &str) {
+        let sent = Command::new("kill").args([signal, &self.0.id().to_string()]).status().expect("`kill` starts");
+        assert!(sent.success(), "kill {signal} ended with {sent}");
+    }
+
     /// Waits for its end and hands over how it ended, what it said and what it complained of.
     pub fn end(mut self) -> (std::process::ExitStatus, String, String) {
         let (mut said, mut complained) = (Vec::new(), Vec::new());

@@ -1,8 +1,11 @@
 //! What several tests need.
 
-use std::{future::Future, path::PathBuf, sync::Once};
+use std::{future::Future, path::PathBuf, sync::Once, time::Duration};
 
+use es_core::{EventStore, Filter, RecordedEvent, Runner, runner::State};
+use futures_util::{StreamExt, stream::select_all};
 use tempfile::TempDir;
+use torture::child::Running;
 
 /// A folder that goes when the test ends, and the path of a store in it.
 pub(crate) fn folder() -> (TempDir, PathBuf) {
@@ -15,6 +18,46 @@ pub(crate) fn folder() -> (TempDir, PathBuf) {
 pub(crate) fn run<T>(test: impl Future<Output = T>) -> T {
     let mut runtime = tokio::runtime::Builder::new_multi_thread();
     runtime.worker_threads(2).enable_all().build().unwrap().block_on(test)
+}
+
+/// Leaves children alone for a while once one of them is ready, so many microseconds at most, and kills them all in any
+/// order. Says how many were there to be killed.
+pub(crate) fn massacre(mut children: Vec<Running>, rng: &mut fastrand::Rng, micros: u64) -> u64 {
+    let first = rng.usize(..children.len());
+    children[first].until_ready();
+    std::thread::sleep(Duration::from_micros(rng.u64(..micros)));
+    rng.shuffle(&mut children);
+    let kills = children.iter_mut().map(|child| u64::from(child.kill())).sum();
+    children.into_iter().for_each(assert_sound);
+    kills
+}
+
+/// A killed child has found nothing wrong.
+pub(crate) fn assert_sound(child: Running) {
+    let (_, said, complained) = child.end();
+    assert!(!complained.contains("panicked"), "{said}\n{complained}");
+}
+
+/// Runs subscribers until the process is killed; none of them may stop by itself.
+pub(crate) async fn run_for_ever(runner: Runner, names: &[&str]) {
+    let running = runner.start().unwrap();
+    let mut changes = select_all(names.iter().map(|name| running.changes(name).unwrap()));
+    while let Some(status) = changes.next().await {
+        assert!(!matches!(status.state, State::Faulted(_)), "{status:?}");
+    }
+}
+
+/// Reads on in a log after a position.
+pub(crate) async fn read_after(store: &dyn EventStore, mut position: u64) -> Vec<RecordedEvent> {
+    let mut log = Vec::new();
+    loop {
+        let page = store.read_all(position, 1_000, &Filter::all()).await.unwrap();
+        if page.events.is_empty() {
+            return log;
+        }
+        position = page.scanned_to;
+        log.extend(page.events);
+    }
 }
 
 /// What the message of a panic starts with that a test wants to happen.
