@@ -8,7 +8,7 @@ pub mod read_models;
 
 use std::time::Duration;
 
-use es_core::{Deliveries, Delivering, LocalBus, Result, Runner, Running};
+use es_core::{LocalBus, Result, Runner, Running};
 use es_sqlite::{SqliteProjection, SqliteStore};
 
 use crate::{
@@ -29,10 +29,8 @@ es_core::include_protos!();
 pub struct Shop {
     /// The events.
     pub store: SqliteStore,
-    /// What keeps the list up to date, and reacts.
+    /// What keeps the list up to date, reacts, and keeps the deadlines.
     pub running: Running,
-    /// What sends the deadlines.
-    pub delivering: Delivering,
     /// The list of orders.
     pub list: SqliteProjection,
     /// Sends commands to orders.
@@ -60,8 +58,7 @@ impl Shop {
             .serve(OrderQueryServiceServer::new(Queries(list.clone())));
         let reactor = reactors::payments(&store, bus.transport()).await?;
         Ok(Self {
-            running: Runner::new(store.clone()).run(list.clone()).run(reactor).start()?,
-            delivering: Deliveries::new(store.clone(), bus.transport()).start()?,
+            running: Runner::new(store.clone()).run(list.clone()).run(reactor).deliver(bus.transport()).start()?,
             payments: PaymentCommandServiceClient::new(bus.transport()),
             queries: OrderQueryServiceClient::new(bus.transport()),
             store,
@@ -75,7 +72,6 @@ impl Shop {
     /// # Errors
     /// Where the file can't be closed cleanly.
     pub async fn close(self) -> Result<()> {
-        self.delivering.shutdown().await;
         self.running.shutdown().await;
         self.store.shutdown().await
     }
