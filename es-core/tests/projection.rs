@@ -342,6 +342,49 @@ async fn a_long_page_keeps_its_lease() {
     assert_eq!((seen_of(&seen, "a"), positions(&store, "noting").await), (vec![1, 2, 3], vec![3]));
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_takes_longer_than_the_lease_keeps_it() {
+    let ((store, clock), seen) = (clocked(), Seen::default());
+    deposits(&store, 2).await;
+    let (gate, sees) = (Arc::new(Semaphore::new(0)), seen.clone());
+    let open = gate.clone();
+    let slow = Projection::builder("noting").on::<Deposited, _>(async move |event, _| {
+        gate.acquire().await?.forget();
+        sees.lock().unwrap().entry("a".into()).or_default().push(event.cents);
+        Ok(())
+    });
+    let slow = slow.build(&store).await.unwrap();
+    let other = noting("noting", &seen).build(&store).await.unwrap();
+    let meanwhile = async {
+        for _ in 0..10 {
+            clock.advance(LEASE / 2);
+            tokio::time::sleep(LEASE / 2).await;
+            assert!(other.advance(&store, 0).await.unwrap().standby);
+        }
+        open.add_permits(2);
+    };
+    let (progress, ()) = futures_util::future::join(slow.advance(&store, 0), meanwhile).await;
+    assert_eq!((progress.unwrap().handled, seen_of(&seen, "a")), (2, vec![1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_after_its_lease_was_lost_stops_nothing() {
+    let ((store, clock), seen) = (clocked(), Seen::default());
+    deposits(&store, 1).await;
+    let slow = Projection::builder("noting").retries(0, Duration::ZERO).on::<Deposited, _>(async |_, _| {
+        tokio::time::sleep(LEASE).await;
+        Err("the index is down".into())
+    });
+    let slow = slow.build(&store).await.unwrap();
+    let other = noting("noting", &seen).build(&store).await.unwrap();
+    let mut page = pin!(slow.advance(&store, 0));
+    assert!(waits(page.as_mut()).await);
+    clock.advance(LEASE);
+    assert!(other.advance(&store, 0).await.unwrap().caught_up);
+    let error = page.await.unwrap_err();
+    assert!(matches!(error, Error::CheckpointMoved { expected: 0, .. }), "{error}");
+}
+
 #[tokio::test]
 async fn only_events_of_its_tenant_reach_a_projection() {
     let (store, seen) = (MemoryStore::new(), Seen::default());

@@ -60,7 +60,8 @@ impl<H: Handler> Handling<H> {
         }
         for (done, event) in events.iter().enumerate() {
             self.keep(&mut held, store).await?;
-            if let Err(failure) = self.handler.handle(event, store.identity().id).await {
+            let handling = self.handler.handle(event, store.identity().id);
+            if let Err(failure) = self.keep_during(&mut held, handling).await? {
                 let progress = |at| Progress::at(at).handled(done as u64, recorded_at(&events[..done]));
                 let held = self.keep_commits_before(held, event).await?;
                 return self.fail(event, failure, attempts).map(|pause| progress(held.at.position).again_after(pause));
