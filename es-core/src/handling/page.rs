@@ -60,8 +60,7 @@ impl<H: Handler> Handling<H> {
         }
         for (done, event) in events.iter().enumerate() {
             self.keep(&mut held, store).await?;
-            let handling = self.handler.handle(event, store.identity().id);
-            if let Err(failure) = self.keep_during(&mut held, handling).await? {
+            if let Err(failure) = self.handle(&mut held, event, store).await? {
                 let progress = |at| Progress::at(at).handled(done as u64, recorded_at(&events[..done]));
                 let held = self.keep_commits_before(held, event).await?;
                 return self.fail(event, failure, attempts).map(|pause| progress(held.at.position).again_after(pause));
@@ -69,6 +68,22 @@ impl<H: Handler> Handling<H> {
         }
         self.checkpoints.advance(&held, scanned_to, None).await?;
         Ok(progress.handled(events.len() as u64, recorded_at(&events)))
+    }
+
+    /// Has an event handled, while the lease is kept; one that the program does not know nobody can handle.
+    async fn handle(
+        &self,
+        held: &mut Held,
+        event: &RecordedEvent,
+        store: &dyn EventStore,
+    ) -> Result<Result<(), Failure>> {
+        let meta = &event.meta;
+        if self.filter.admits_type(&meta.event_type) {
+            return self.keep_during(held, self.handler.handle(event, store.identity().id)).await;
+        }
+        let (stream, event_type) = ((*meta.stream).clone(), meta.event_type.to_string());
+        let unknown = Error::UnknownEventType { stream, event_type, position: meta.position };
+        Ok(Err(Failure::Settled(unknown.into())))
     }
 
     /// Notes what is about to be sent, unless it is noted; refuses to send again what was noted too long ago.

@@ -53,6 +53,9 @@ pub(crate) const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 
 /// the reactor stops with [`ProjectionFaulted`](crate::Error::ProjectionFaulted), right before the event's commit. So it
 /// does after any other error of a hook, which is tried again a [few times](ReactorBuilder::retries) first.
 ///
+/// It also stops at an event that the program does not know, of an aggregate whose other events it has generated hooks
+/// for: a newer program recorded it. Update the program, or [`ignore`](ReactorBuilder::ignore) the event.
+///
 /// # When it was down for long
 /// Answers to commands are kept for 7 days. A reactor that stopped amid a page, and finds that longer ago than that,
 /// stops with [`SendingUnfinished`](crate::Error::SendingUnfinished) instead of having commands carried out twice:
