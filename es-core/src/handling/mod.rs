@@ -18,9 +18,12 @@ pub(crate) use self::{
     hooks::{Hooks, run},
     setup::{Setup, handling_settings},
 };
-use self::{lease::Hold, page::Attempts};
+use self::{
+    lease::Hold,
+    page::{Attempts, Until},
+};
 use crate::{
-    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint, partition_of,
+    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint,
     store::BoxFuture,
 };
 
@@ -92,8 +95,8 @@ impl<H: Handler> Handling<H> {
         match self.hold(checkpoint, head).await? {
             Hold::Idle(progress) => Ok(progress),
             Hold::Held(held) => {
-                let mine = |event: &RecordedEvent| partition_of(event.meta.stream.id.as_str(), partitions) == partition;
-                self.page(store, held, page::Until { head, last: head }, mine, &mut attempts).await
+                let until = Until { head, last: head, of: partitions };
+                self.page(store, held, until, &mut attempts).await
             }
         }
     }

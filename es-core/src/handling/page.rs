@@ -29,32 +29,34 @@ impl Attempts {
     }
 }
 
-/// How far a page may go.
+/// How far a page may go, and among how many partitions.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Until {
     /// The log's end when the page was asked for.
     pub(super) head: u64,
     /// The last position to be handled; a commit ends there.
     pub(super) last: u64,
+    /// How many partitions there are; a page is of one of them.
+    pub(super) of: u32,
 }
 
 impl<H: Handler> Handling<H> {
-    /// Handles the next page of the events that are ours.
+    /// Handles the next page of the events of a partition.
     pub(super) async fn page(
         &self,
         store: &dyn EventStore,
         mut held: Held,
         until: Until,
-        mine: impl Fn(&RecordedEvent) -> bool,
         attempts: &mut Attempts,
     ) -> Result<Progress> {
-        let Page { mut events, scanned_to } = store.read_all(held.at.position, H::PAGE, &self.filter).await?;
+        let filter = self.filter.clone().partition(held.at.partition, until.of);
+        let Page { mut events, scanned_to } = store.read_all(held.at.position, H::PAGE, &filter).await?;
         let scanned_to = scanned_to.min(until.last);
         let progress = Progress::at(scanned_to).caught_up(scanned_to >= until.head);
         if scanned_to == held.at.position {
             return Ok(progress);
         }
-        events.retain(|event| event.meta.position <= scanned_to && mine(event));
+        events.retain(|event| event.meta.position <= scanned_to);
         if let (true, Some(last)) = (H::NOTES, events.last()) {
             self.note(&mut held, last.meta.position, store).await?;
         }
