@@ -144,7 +144,7 @@ async fn another_number_of_partitions_loses_and_repeats_nothing() {
         projection.advance(&store, partitions - 1).await.unwrap();
         let found = positions(&store, "noting").await;
         assert!(partitions == 1 || found.iter().min() < found.iter().max(), "{found:?}");
-        projection.release().await;
+        projection.give_back().await;
     }
     catch_up(&noting("noting", &seen).build(&store).await.unwrap(), &store).await;
     let seen = seen.lock().unwrap();
@@ -247,7 +247,7 @@ async fn a_program_that_dies_amid_a_page_handles_it_again() {
         let mut page = pin!(waiting.advance(&store, 0));
         assert!(waits(page.as_mut()).await, "it waits in its third event");
     }
-    waiting.release().await;
+    waiting.give_back().await;
     catch_up(&noting("noting", &seen).build(&store).await.unwrap(), &store).await;
     assert_eq!(seen_of(&seen, "a"), [1, 2, 1, 2, 3]);
 }

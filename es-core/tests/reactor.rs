@@ -196,7 +196,7 @@ async fn a_new_reactor_that_starts_now_ignores_the_past_and_goes_on_from_its_che
     opens(&network, "past").await;
     let reactor = bonus(&network, StartFrom::Now).build(&store).await.unwrap();
     opens(&network, "present").await;
-    reactor.release().await;
+    reactor.give_back().await;
     // Built once more, it goes on from where it was registered, not from where the log ends now.
     let again = bonus(&network, StartFrom::Now).build(&store).await.unwrap();
     catch_up(&again, &store).await.unwrap();

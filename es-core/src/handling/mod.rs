@@ -117,7 +117,7 @@ impl<H: Handler> Handling<H> {
         Ok(())
     }
 
-    pub(crate) async fn release(&self) {
+    pub(crate) async fn give_back(&self) {
         if let Err(error) = self.checkpoints.release(&self.name, self.owner).await {
             tracing::warn!(name = &*self.name, %error, "its lease was not given back; the next owner waits for its end");
         }

@@ -91,7 +91,7 @@ mod tests {
         let (former, new) = (of(2).await?, of(1).await?);
         let read = store.checkpoints("noting").await?;
         former.advance(&store, 1).await?;
-        former.release().await;
+        former.give_back().await;
         let attempts = &mut Attempts::default();
         assert!(!new.repartition(&store, 0, &read, 1, attempts).await?.caught_up, "one partition is behind the other");
         assert!(new.repartition(&store, 0, &read, 1, attempts).await?.caught_up);

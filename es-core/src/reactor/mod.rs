@@ -109,8 +109,8 @@ impl Subscriber for Reactor {
         Box::pin(self.0.advance(store, partition))
     }
 
-    fn release(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.release())
+    fn give_back(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.give_back())
     }
 }
 

@@ -48,7 +48,7 @@ impl Task {
                 pause = FIRST_PAUSE;
             }
         }
-        if self.board.ended() && guard(self.subscriber.release()).await.is_err() {
+        if self.board.ended() && guard(self.subscriber.give_back()).await.is_err() {
             tracing::error!(projection = self.subscriber.name(), "giving back its lease panicked");
         }
     }
