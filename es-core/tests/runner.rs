@@ -282,7 +282,9 @@ async fn a_projection_that_is_made_again_says_so_and_goes_on_afterwards() {
         running.wait_for("total", &deposit(&store).await).await.unwrap();
         assert_eq!(remade.0.sum.lock().unwrap().1, 2, "the present one goes on meanwhile");
         let error = running.rebuild(&remade).await.unwrap_err();
-        assert!(error.to_string().contains("`total` is being made again already"), "{error}");
+        assert!(matches!(&error, Error::RebuildUnderWay { name } if name == "total"), "{error}");
+        let shown = running.status("total").unwrap().state;
+        assert!(matches!(shown, State::Rebuilding(progress) if progress.position == 1), "{shown:?}");
         remade.1.add_permits(1);
     };
     let (made, ()) = futures_util::future::join(running.rebuild(&remade), meanwhile).await;
