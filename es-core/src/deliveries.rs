@@ -34,9 +34,10 @@ type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 ///
 /// Each is sent until it is answered, always with the same command id: a service carries it out once. What a domain
 /// refuses is answered, too: it is logged, told to [`on_rejected`](Self::on_rejected) and not sent again. After
-/// anything else (nobody serves it, no answer in time, a handler that panics) it is sent again, with growing pauses up
-/// to 30 seconds, while others go on; [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at
-/// once; commands that are due at about the same time may arrive in any order.
+/// anything else (nobody serves it, no answer in time, a handler that panics, a credential that is not accepted) it is
+/// sent again, with growing pauses up to 30 seconds, while others go on;
+/// [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at once; commands that are due at about
+/// the same time may arrive in any order.
 ///
 /// Several processes may do this for one store: a command is leased for 10 seconds at a time, so that one of them sends
 /// it, and another one if that crashes.

@@ -11,7 +11,7 @@ use tokio::time::{sleep, timeout};
 
 use super::{Deliveries, doubled};
 use crate::{
-    AppError, CommandId, Error, Response, Result, ScheduledCommand, Status, Tenant, Timestamp,
+    AppError, CommandId, Error, Response, Result, ScheduledCommand, Tenant, Timestamp,
     guard::{guard, guard_call},
 };
 
@@ -48,7 +48,7 @@ impl Deliveries {
     pub(super) async fn deliver(self, command: ScheduledCommand, mut until: Timestamp) -> bool {
         match self.send(&command, &mut until).await.map_err(AppError::from) {
             Ok(_) => {}
-            Err(refusal) if is_final(&refusal) => self.tell_rejected(&command, &refusal),
+            Err(refusal) if refusal.is_final() => self.tell_rejected(&command, &refusal),
             Err(failure) => {
                 self.put_off(&command, until, &failure).await;
                 return false;
@@ -128,22 +128,4 @@ impl Deliveries {
 
 fn name(command: &ScheduledCommand) -> (Option<Tenant>, CommandId) {
     (command.tenant().cloned(), command.command_id().clone())
-}
-
-/// Whether a refusal is the service's answer to this command, which it would give again. Everything else tells of the
-/// moment, of the way there, or of a mistake that will be mended.
-fn is_final(refusal: &AppError) -> bool {
-    use Status::{
-        AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, PermissionDenied, Unauthenticated,
-    };
-    matches!(
-        refusal.status(),
-        FailedPrecondition
-            | InvalidArgument
-            | NotFound
-            | AlreadyExists
-            | OutOfRange
-            | PermissionDenied
-            | Unauthenticated
-    )
 }
