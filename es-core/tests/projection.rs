@@ -215,7 +215,7 @@ async fn a_hook_that_fails_is_tried_again_a_few_times() {
     assert_eq!(tries.swap(0, Ordering::SeqCst), 3);
     let running = Runner::new(store.clone()).run(failing(3).build(&store).await.unwrap()).start().unwrap();
     let error = running.wait_for_position("until 3", 1, LEASE).await.unwrap_err();
-    assert_eq!(error.to_string(), "projection `until 3` stopped at position 1");
+    assert_eq!(error.to_string(), "`until 3` stopped at position 1");
     assert_eq!(tries.load(Ordering::SeqCst), 3);
 }
 
@@ -228,7 +228,7 @@ async fn a_hook_that_panics_stops_the_projection_with_its_event() {
         Ok(())
     });
     let error = panics.build(&store).await.unwrap().advance(&store, 0).await.unwrap_err();
-    let expected = "projection `panics` stopped at position 1\n  caused by: a hook for test.v1.Deposited panicked";
+    let expected = "`panics` stopped at position 1\n  caused by: a hook for test.v1.Deposited panicked";
     assert_eq!(format!("{error:?}"), expected);
 }
 

@@ -366,6 +366,7 @@ async fn what_was_not_finished_longer_ago_than_answers_are_kept_is_not_sent_agai
     let error = running.wait_for_position("bonus", 2, LEASE).await.unwrap_err();
     let expected = "`bonus` began to send the commands of events 2 to 2 at 1970-01-01T00:00:01Z and did not finish";
     assert!(format!("{error:?}").contains(expected), "{error:?}");
+    assert!(format!("{error:?}").contains("then call send_again(), and resume() where a runner has it"), "{error:?}");
     assert!(network.sent().is_empty());
 
     reactor.send_again().await.unwrap();

@@ -49,7 +49,7 @@ impl Task {
             }
         }
         if self.board.ended() && guard(self.subscriber.give_back()).await.is_err() {
-            tracing::error!(projection = self.subscriber.name(), "giving back its lease panicked");
+            tracing::error!(name = self.subscriber.name(), "giving back its lease panicked");
         }
     }
 
@@ -61,20 +61,20 @@ impl Task {
                 self.board.handled(self.partition, progress);
                 self.after(progress)
             }
-            // Someone else runs the same projection and was first: go on from where they are.
+            // Someone else runs the same one and was first: go on from where they are.
             Err(Error::CheckpointMoved { .. }) => {
                 tokio::task::yield_now().await;
                 Next::Page
             }
             Err(error) if error.retry() != Retry::Never => {
-                tracing::warn!(projection = self.subscriber.name(), %error, ?pause, "will try again");
+                tracing::warn!(name = self.subscriber.name(), %error, ?pause, "a page was not handled; will try again");
                 let this = *pause;
                 *pause = (this * 2).min(LONGEST_PAUSE);
                 self.rest(Doing::CatchingUp).await;
                 Next::Pause(this)
             }
             Err(error) => {
-                tracing::error!(projection = self.subscriber.name(), %error, "stopped");
+                tracing::error!(name = self.subscriber.name(), %error, "stopped until it is resumed");
                 self.rest(Doing::Faulted(Arc::new(error))).await;
                 Next::Resume
             }
