@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 use self::{delivery::Known, under_way::UnderWay};
 use crate::{
     AppError, Error, EventStore, Result, ScheduledCommand, Timestamp, Transport,
+    backoff::Backoff,
     guard::{guard, guard_call},
 };
 
@@ -25,8 +26,8 @@ const AT_ONCE: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The pause after the log moved, so that a busy store is not asked after each commit.
 const AFTER_COMMIT: Duration = Duration::from_millis(10);
-/// The longest pause after a store could not be asked; it doubles up to here.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After a store could not be asked.
+const BACKOFF: Backoff = Backoff { first: LOOK_EVERY, longest: Duration::from_secs(5) };
 
 type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 
@@ -138,7 +139,7 @@ impl Deliveries {
                 }
                 Err(error) => {
                     failed += 1;
-                    let pause = doubled(LOOK_EVERY, failed, LONGEST_PAUSE);
+                    let pause = BACKOFF.pause(failed);
                     tracing::warn!(%error, ?pause, "scheduled commands could not be looked for; will try again");
                     pause
                 }
@@ -217,9 +218,4 @@ impl Delivering {
         self.stop.send_replace(true);
         while self.task.join_next().await.is_some() {}
     }
-}
-
-/// `first`, doubled with each failure after the first, up to `longest`.
-fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
 }

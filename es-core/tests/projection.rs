@@ -176,7 +176,7 @@ async fn a_batch_failing_at_the_11th_of_20_events_resumes_at_the_11th() {
     deposits(&store, 20).await;
     let (sees, breaks) = (seen.clone(), broken.clone());
     let projection = Projection::builder("noting")
-        .retries(0, Duration::ZERO)
+        .retries(0)
         .on::<Deposited, _>(async move |event, _| {
             if event.cents == 11 && breaks.load(Ordering::SeqCst) == 1 {
                 return Err("the index is down".into());
@@ -204,11 +204,9 @@ async fn a_hook_that_fails_is_tried_again_a_few_times() {
     let counting = tries.clone();
     let failing = |until: u32| {
         let tries = counting.clone();
-        Projection::builder(format!("until {until}")).retries(2, Duration::ZERO).on::<Deposited, _>(
-            async move |_, _| {
-                if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
-            },
-        )
+        Projection::builder(format!("until {until}")).retries(2).on::<Deposited, _>(async move |_, _| {
+            if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
+        })
     };
     let running = Runner::new(store.clone()).run(failing(2).build(&store).await.unwrap()).start().unwrap();
     running.wait_for_position("until 2", 1, LEASE).await.unwrap();
@@ -220,10 +218,23 @@ async fn a_hook_that_fails_is_tried_again_a_few_times() {
 }
 
 #[tokio::test]
+async fn the_pause_before_a_hook_is_tried_again_doubles() {
+    let store = MemoryStore::new();
+    deposits(&store, 1).await;
+    let failing = Projection::builder("failing").on::<Deposited, _>(async |_, _| Err("not yet".into()));
+    let failing = failing.build(&store).await.unwrap();
+    for millis in [10, 20, 40] {
+        let pause = failing.advance(&store, 0).await.unwrap().again_after;
+        assert_eq!(pause, Some(Duration::from_millis(millis)));
+    }
+    assert!(matches!(failing.advance(&store, 0).await, Err(Error::ProjectionFaulted { position: 1, .. })));
+}
+
+#[tokio::test]
 async fn a_hook_that_panics_stops_the_projection_with_its_event() {
     let store = MemoryStore::new();
     deposits(&store, 1).await;
-    let panics = Projection::builder("panics").retries(0, Duration::ZERO).on::<Deposited, _>(async |event, _| {
+    let panics = Projection::builder("panics").retries(0).on::<Deposited, _>(async |event, _| {
         assert!(event.cents > 1, "a hook that panics, on purpose");
         Ok(())
     });
@@ -371,7 +382,7 @@ async fn a_hook_that_takes_longer_than_the_lease_keeps_it() {
 async fn a_hook_that_fails_after_its_lease_was_lost_stops_nothing() {
     let ((store, clock), seen) = (clocked(), Seen::default());
     deposits(&store, 1).await;
-    let slow = Projection::builder("noting").retries(0, Duration::ZERO).on::<Deposited, _>(async |_, _| {
+    let slow = Projection::builder("noting").retries(0).on::<Deposited, _>(async |_, _| {
         tokio::time::sleep(LEASE).await;
         Err("the index is down".into())
     });

@@ -173,7 +173,7 @@ async fn a_failure_of_the_network_that_a_hook_wraps_is_one_too() {
     let (store, _, network) = bank();
     network.faults(&[Fault::Unreachable]);
     opens(&network, "ada").await;
-    let wrapping = Reactor::builder("bonus", network.clone(), StartFrom::Beginning).retries(0, Duration::ZERO);
+    let wrapping = Reactor::builder("bonus", network.clone(), StartFrom::Beginning).retries(0);
     let wrapping = wrapping.on_opened(async |commands, event, _| {
         let sent = AccountServiceClient::new(commands).decide(command(&event.owner, 100)).await;
         sent.map_err(|error| std::io::Error::other(Wrapped(error)))?;
@@ -259,7 +259,7 @@ fn unlucky<F>(network: &Network, hook: F) -> ReactorBuilder
 where
     ReactorBuilder: Hook<Opened, F>,
 {
-    Reactor::builder("unlucky", network.clone(), StartFrom::Beginning).retries(1, Duration::ZERO).on_opened(hook)
+    Reactor::builder("unlucky", network.clone(), StartFrom::Beginning).retries(1).on_opened(hook)
 }
 
 #[tokio::test]

@@ -9,17 +9,17 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use super::{Deliveries, doubled};
+use super::Deliveries;
 use crate::{
     AppError, CommandId, Error, Response, Result, ScheduledCommand, Tenant, Timestamp,
+    backoff::Backoff,
     guard::{guard, guard_call},
 };
 
 /// How long a command is leased at a time; while it is being sent, the lease is renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// The pause before a command is sent again; it doubles up to the longest, which a lease may last.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Before a command is sent again; a lease may last as long.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
 /// What is remembered of commands at most.
 const MOST: usize = 4_096;
 
@@ -98,7 +98,7 @@ impl Deliveries {
     /// Leases the command a little longer: it is due again when that ends.
     async fn put_off(&self, command: &ScheduledCommand, until: Timestamp, failure: &AppError) {
         let attempts = self.count_failure(command);
-        let pause = doubled(FIRST_PAUSE, attempts, LONGEST_PAUSE);
+        let pause = BACKOFF.pause(attempts);
         let (key, id, request) = (command.key(), command.command_id(), command.request());
         let (service, method) = (&request.service, &request.method);
         let error = failure.origin().map_or_else(|| failure.to_string(), ToString::to_string);

@@ -52,7 +52,7 @@ pub(crate) struct Handling<H> {
     name: Arc<str>,
     handler: H,
     filter: Filter,
-    retries: (u32, Duration),
+    retries: u32,
     lease: Duration,
     owner: Uuid,
     checkpoints: Arc<dyn CheckpointStore>,

@@ -5,11 +5,9 @@ use std::time::Duration;
 use super::{Failure, Handler, Handling};
 use crate::{
     Error, EventStore, Page, Progress, RecordedEvent, Result,
+    backoff::Backoff,
     checkpoints::{Held, Sending},
 };
-
-/// The longest pause before an event is tried again.
-const LONGEST_PAUSE: Duration = Duration::from_secs(60);
 
 /// How often the hook of the event that comes next has failed.
 #[derive(Debug, Default)]
@@ -19,13 +17,13 @@ pub(super) struct Attempts {
 }
 
 impl Attempts {
-    /// Counts a failure; the number of failures of this event before it.
+    /// Counts a failure; the number of failures of this event so far.
     fn failed(&mut self, position: u64) -> u32 {
         if self.position != position {
             *self = Self { position, failed: 0 };
         }
-        self.failed += 1;
-        self.failed - 1
+        self.failed = self.failed.saturating_add(1);
+        self.failed
     }
 }
 
@@ -117,18 +115,18 @@ impl<H: Handler> Handling<H> {
 
     /// How long to wait before an event is tried again, or the error to stop with.
     fn fail(&self, event: &RecordedEvent, failure: Failure, attempts: &mut Attempts) -> Result<Duration> {
-        let (position, (retries, first)) = (event.meta.position, self.retries);
-        let (source, earlier) = match failure {
-            Failure::Hook(source) => (source, attempts.failed(position)),
-            Failure::Settled(source) => (source, retries),
+        let position = event.meta.position;
+        let (source, failures) = match failure {
+            Failure::Hook(source) => (source, Some(attempts.failed(position))),
+            Failure::Settled(source) => (source, None),
             Failure::Passing(error) => return Err(error),
         };
-        if earlier >= retries {
+        let Some(failures) = failures.filter(|failures| *failures <= self.retries) else {
             // Whoever resumes it gives it all its attempts again.
             *attempts = Attempts::default();
             return Err(Error::ProjectionFaulted { name: self.name.to_string(), position, source });
-        }
-        let pause = first.saturating_mul(2_u32.saturating_pow(earlier)).min(LONGEST_PAUSE);
+        };
+        let pause = Backoff::SUBSCRIBER.pause(failures);
         tracing::warn!(name = &*self.name, position, error = %source, ?pause, "a hook failed; it will be tried again");
         Ok(pause)
     }

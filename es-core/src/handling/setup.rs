@@ -21,7 +21,7 @@ pub(crate) struct Setup {
     name: String,
     pub(crate) partitions: u32,
     pub(crate) tenant: Option<Tenant>,
-    pub(crate) retries: (u32, Duration),
+    pub(crate) retries: u32,
     pub(crate) lease: Duration,
     /// Where a new one starts: at the head instead of the beginning.
     pub(crate) at_head: bool,
@@ -32,9 +32,8 @@ pub(crate) struct Setup {
 
 impl Setup {
     pub(crate) fn new(name: String) -> Self {
-        let retries = (3, Duration::from_millis(10));
         let (known, ignored) = (BTreeMap::new(), Vec::new());
-        Self { name, partitions: 1, tenant: None, retries, lease: LEASE, at_head: false, known, ignored }
+        Self { name, partitions: 1, tenant: None, retries: 3, lease: LEASE, at_head: false, known, ignored }
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -123,10 +122,10 @@ macro_rules! handling_settings {
             self
         }
 
-        /// Sets how often a hook that fails is tried again, and the pause before the first time; the pause doubles up to
-        /// a minute. Default: 3 times, 10 ms. After that it stops.
-        pub fn retries(mut self, times: u32, first_pause: ::std::time::Duration) -> Self {
-            self.setup.retries = (times, first_pause);
+        /// Sets how often a hook that fails is tried again, after a pause of 10 ms that doubles each time, up to 5
+        /// seconds. Default: 3. After that it stops.
+        pub fn retries(mut self, times: u32) -> Self {
+            self.setup.retries = times;
             self
         }
 

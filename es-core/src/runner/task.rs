@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 use super::board::{Board, Control, Doing};
-use crate::{Error, EventStore, Progress, Retry, Subscriber, guard::guard};
+use crate::{Error, EventStore, Progress, Retry, Subscriber, backoff::Backoff, guard::guard};
 
-/// The pause before a failed page is tried again; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often one that stands by looks where the other is: so much later a `wait_for` hears of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
@@ -33,7 +30,7 @@ enum Next {
 
 impl Task {
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         while !*self.stop.borrow() {
             let control = *self.control.borrow_and_update();
             let next = if control.paused {
@@ -42,10 +39,10 @@ impl Task {
             } else {
                 // Marked as seen before reading, so that what is recorded meanwhile wakes us again.
                 self.head.borrow_and_update();
-                self.page(&mut pause).await
+                self.page(&mut failures).await
             };
             if self.wait(next, control).await {
-                pause = FIRST_PAUSE;
+                failures = 0;
             }
         }
         if self.board.ended() && guard(self.subscriber.give_back()).await.is_err() {
@@ -53,11 +50,11 @@ impl Task {
         }
     }
 
-    async fn page(&self, pause: &mut Duration) -> Next {
+    async fn page(&self, failures: &mut u32) -> Next {
         let advancing = guard(self.subscriber.advance(&*self.store, self.partition));
         match advancing.await.and_then(|advanced| advanced) {
             Ok(progress) => {
-                *pause = FIRST_PAUSE;
+                *failures = 0;
                 self.board.handled(self.partition, progress);
                 self.after(progress)
             }
@@ -67,11 +64,11 @@ impl Task {
                 Next::Page
             }
             Err(error) if error.retry() != Retry::Never => {
+                *failures = failures.saturating_add(1);
+                let pause = Backoff::SUBSCRIBER.pause(*failures);
                 tracing::warn!(name = self.subscriber.name(), %error, ?pause, "a page was not handled; will try again");
-                let this = *pause;
-                *pause = (this * 2).min(LONGEST_PAUSE);
                 self.rest(Doing::CatchingUp).await;
-                Next::Pause(this)
+                Next::Pause(pause)
             }
             Err(error) => {
                 tracing::error!(name = self.subscriber.name(), %error, "stopped until it is resumed");
