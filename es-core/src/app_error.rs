@@ -116,9 +116,14 @@ impl AppError {
     ///
     /// Statuses that tell of the moment and not of the domain are never recorded.
     pub(crate) fn is_recorded(&self) -> bool {
+        self.0.origin.is_none() && self.is_final()
+    }
+
+    /// Whether the service would say the same again. Every other status tells of the moment (a credential that expired
+    /// is one), of the way there, or of a mistake that will be mended.
+    pub(crate) fn is_final(&self) -> bool {
         use Status::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
-        self.0.origin.is_none()
-            && matches!(self.0.status, FailedPrecondition | InvalidArgument | NotFound | AlreadyExists | OutOfRange)
+        matches!(self.0.status, FailedPrecondition | InvalidArgument | NotFound | AlreadyExists | OutOfRange)
     }
 
     /// The infrastructure error that passed through a handler, if it is one.

@@ -9,8 +9,8 @@ use crate::{Error, Result, Timestamp, store::BoxFuture};
 /// Keeps checkpoints for [projections](crate::Projection) and [reactors](crate::Reactor): how far each partition has
 /// come, and who works on it.
 ///
-/// A partition is leased to an owner. A lease is renewed when the owner moves the checkpoint, and not while there is
-/// nothing to handle; when it is over, another owner may take the partition, which raises the generation, and what the
+/// A partition is leased to an owner. A lease is renewed when the owner moves the checkpoint and while hooks run, and not
+/// while there is nothing to handle; when it is over, another owner may take the partition, which raises the generation, and what the
 /// former owner does next fails with [`CheckpointMoved`](crate::Error::CheckpointMoved). Leases are told by the store's
 /// own clock.
 ///

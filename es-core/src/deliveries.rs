@@ -15,6 +15,7 @@ use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
 use self::{delivery::Known, under_way::UnderWay};
 use crate::{
     AppError, Error, EventStore, Result, ScheduledCommand, Timestamp, Transport,
+    backoff::Backoff,
     guard::{guard, guard_call},
 };
 
@@ -25,8 +26,8 @@ const AT_ONCE: usize = 16;
 const LOOK_EVERY: Duration = Duration::from_millis(200);
 /// The pause after the log moved, so that a busy store is not asked after each commit.
 const AFTER_COMMIT: Duration = Duration::from_millis(10);
-/// The longest pause after a store could not be asked; it doubles up to here.
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
+/// After a store could not be asked.
+const BACKOFF: Backoff = Backoff { first: LOOK_EVERY, longest: Duration::from_secs(5) };
 
 type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 
@@ -34,9 +35,10 @@ type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 ///
 /// Each is sent until it is answered, always with the same command id: a service carries it out once. What a domain
 /// refuses is answered, too: it is logged, told to [`on_rejected`](Self::on_rejected) and not sent again. After
-/// anything else (nobody serves it, no answer in time, a handler that panics) it is sent again, with growing pauses up
-/// to 30 seconds, while others go on; [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at
-/// once; commands that are due at about the same time may arrive in any order.
+/// anything else (nobody serves it, no answer in time, a handler that panics, a credential that is not accepted) it is
+/// sent again, with growing pauses up to 30 seconds, while others go on;
+/// [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at once; commands that are due at about
+/// the same time may arrive in any order.
 ///
 /// Several processes may do this for one store: a command is leased for 10 seconds at a time, so that one of them sends
 /// it, and another one if that crashes.
@@ -139,7 +141,7 @@ impl Deliveries {
                 }
                 Err(error) => {
                     failed += 1;
-                    let pause = doubled(LOOK_EVERY, failed, LONGEST_PAUSE);
+                    let pause = BACKOFF.pause(failed);
                     tracing::warn!(%error, ?pause, "scheduled commands could not be looked for; will try again");
                     pause
                 }
@@ -218,9 +220,4 @@ impl Delivering {
         self.stop.send_replace(true);
         while self.task.join_next().await.is_some() {}
     }
-}
-
-/// `first`, doubled with each failure after the first, up to `longest`.
-fn doubled(first: Duration, failures: u32, longest: Duration) -> Duration {
-    first.saturating_mul(1 << failures.saturating_sub(1).min(16)).min(longest)
 }

@@ -270,8 +270,8 @@ pub enum Error {
         /// The projection.
         name: String,
     },
-    /// A projection stopped at an event it can't handle.
-    #[error("projection `{name}` stopped at position {position}")]
+    /// A projection or reactor stopped at an event it can't handle.
+    #[error("`{name}` stopped at position {position}")]
     ProjectionFaulted {
         /// The projection.
         name: String,
@@ -284,7 +284,7 @@ pub enum Error {
     #[error(
         "`{name}` began to send the commands of events {from} to {to} at {since} and did not finish; their answers are \
          kept for less long, so sending them again may carry them out twice: see what was carried out, then call \
-         send_again()"
+         send_again(), and resume() where a runner has it"
     )]
     SendingUnfinished {
         /// The reactor.
@@ -296,16 +296,16 @@ pub enum Error {
         /// When the first command may have been sent.
         since: Timestamp,
     },
-    /// No projection of this name runs here.
-    #[error("no projection named `{name}` runs here, only: {}", running.join(", "))]
+    /// No projection or reactor of this name runs here.
+    #[error("nothing named `{name}` runs here, only: {}", running.join(", "))]
     UnknownProjection {
         /// The name asked for.
         name: String,
         /// The names of those that run.
         running: Vec<String>,
     },
-    /// A projection did not get there in time.
-    #[error("projection `{name}` is at position {checkpoint} after {waited:?}, not yet at {position}")]
+    /// A projection or reactor did not get there in time.
+    #[error("`{name}` is at position {checkpoint} after {waited:?}, not yet at {position}")]
     NotCaughtUp {
         /// The projection.
         name: String,

@@ -56,6 +56,7 @@
 
 mod aggregate;
 mod app_error;
+mod backoff;
 mod bus;
 pub mod checkpoints;
 mod client;

@@ -31,7 +31,7 @@ pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>>;
 
     /// Gives back what it holds for itself alone, so that the next one need not wait: called when a runner stops.
-    fn release(&self) -> BoxFuture<'_, ()> {
+    fn give_back(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {})
     }
 }

@@ -144,7 +144,7 @@ async fn another_number_of_partitions_loses_and_repeats_nothing() {
         projection.advance(&store, partitions - 1).await.unwrap();
         let found = positions(&store, "noting").await;
         assert!(partitions == 1 || found.iter().min() < found.iter().max(), "{found:?}");
-        projection.release().await;
+        projection.give_back().await;
     }
     catch_up(&noting("noting", &seen).build(&store).await.unwrap(), &store).await;
     let seen = seen.lock().unwrap();
@@ -176,7 +176,7 @@ async fn a_batch_failing_at_the_11th_of_20_events_resumes_at_the_11th() {
     deposits(&store, 20).await;
     let (sees, breaks) = (seen.clone(), broken.clone());
     let projection = Projection::builder("noting")
-        .retries(0, Duration::ZERO)
+        .retries(0)
         .on::<Deposited, _>(async move |event, _| {
             if event.cents == 11 && breaks.load(Ordering::SeqCst) == 1 {
                 return Err("the index is down".into());
@@ -204,31 +204,42 @@ async fn a_hook_that_fails_is_tried_again_a_few_times() {
     let counting = tries.clone();
     let failing = |until: u32| {
         let tries = counting.clone();
-        Projection::builder(format!("until {until}")).retries(2, Duration::ZERO).on::<Deposited, _>(
-            async move |_, _| {
-                if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
-            },
-        )
+        Projection::builder(format!("until {until}")).retries(2).on::<Deposited, _>(async move |_, _| {
+            if tries.fetch_add(1, Ordering::SeqCst) < until { Err("not yet".into()) } else { Ok(()) }
+        })
     };
     let running = Runner::new(store.clone()).run(failing(2).build(&store).await.unwrap()).start().unwrap();
     running.wait_for_position("until 2", 1, LEASE).await.unwrap();
     assert_eq!(tries.swap(0, Ordering::SeqCst), 3);
     let running = Runner::new(store.clone()).run(failing(3).build(&store).await.unwrap()).start().unwrap();
     let error = running.wait_for_position("until 3", 1, LEASE).await.unwrap_err();
-    assert_eq!(error.to_string(), "projection `until 3` stopped at position 1");
+    assert_eq!(error.to_string(), "`until 3` stopped at position 1");
     assert_eq!(tries.load(Ordering::SeqCst), 3);
+}
+
+#[tokio::test]
+async fn the_pause_before_a_hook_is_tried_again_doubles() {
+    let store = MemoryStore::new();
+    deposits(&store, 1).await;
+    let failing = Projection::builder("failing").on::<Deposited, _>(async |_, _| Err("not yet".into()));
+    let failing = failing.build(&store).await.unwrap();
+    for millis in [10, 20, 40] {
+        let pause = failing.advance(&store, 0).await.unwrap().again_after;
+        assert_eq!(pause, Some(Duration::from_millis(millis)));
+    }
+    assert!(matches!(failing.advance(&store, 0).await, Err(Error::ProjectionFaulted { position: 1, .. })));
 }
 
 #[tokio::test]
 async fn a_hook_that_panics_stops_the_projection_with_its_event() {
     let store = MemoryStore::new();
     deposits(&store, 1).await;
-    let panics = Projection::builder("panics").retries(0, Duration::ZERO).on::<Deposited, _>(async |event, _| {
+    let panics = Projection::builder("panics").retries(0).on::<Deposited, _>(async |event, _| {
         assert!(event.cents > 1, "a hook that panics, on purpose");
         Ok(())
     });
     let error = panics.build(&store).await.unwrap().advance(&store, 0).await.unwrap_err();
-    let expected = "projection `panics` stopped at position 1\n  caused by: a hook for test.v1.Deposited panicked";
+    let expected = "`panics` stopped at position 1\n  caused by: a hook for test.v1.Deposited panicked";
     assert_eq!(format!("{error:?}"), expected);
 }
 
@@ -247,7 +258,7 @@ async fn a_program_that_dies_amid_a_page_handles_it_again() {
         let mut page = pin!(waiting.advance(&store, 0));
         assert!(waits(page.as_mut()).await, "it waits in its third event");
     }
-    waiting.release().await;
+    waiting.give_back().await;
     catch_up(&noting("noting", &seen).build(&store).await.unwrap(), &store).await;
     assert_eq!(seen_of(&seen, "a"), [1, 2, 1, 2, 3]);
 }
@@ -340,6 +351,49 @@ async fn a_long_page_keeps_its_lease() {
     let slow = slow.build(&store).await.unwrap();
     assert!(slow.advance(&store, 0).await.unwrap().caught_up);
     assert_eq!((seen_of(&seen, "a"), positions(&store, "noting").await), (vec![1, 2, 3], vec![3]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_takes_longer_than_the_lease_keeps_it() {
+    let ((store, clock), seen) = (clocked(), Seen::default());
+    deposits(&store, 2).await;
+    let (gate, sees) = (Arc::new(Semaphore::new(0)), seen.clone());
+    let open = gate.clone();
+    let slow = Projection::builder("noting").on::<Deposited, _>(async move |event, _| {
+        gate.acquire().await?.forget();
+        sees.lock().unwrap().entry("a".into()).or_default().push(event.cents);
+        Ok(())
+    });
+    let slow = slow.build(&store).await.unwrap();
+    let other = noting("noting", &seen).build(&store).await.unwrap();
+    let meanwhile = async {
+        for _ in 0..10 {
+            clock.advance(LEASE / 2);
+            tokio::time::sleep(LEASE / 2).await;
+            assert!(other.advance(&store, 0).await.unwrap().standby);
+        }
+        open.add_permits(2);
+    };
+    let (progress, ()) = futures_util::future::join(slow.advance(&store, 0), meanwhile).await;
+    assert_eq!((progress.unwrap().handled, seen_of(&seen, "a")), (2, vec![1, 2]));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_hook_that_fails_after_its_lease_was_lost_stops_nothing() {
+    let ((store, clock), seen) = (clocked(), Seen::default());
+    deposits(&store, 1).await;
+    let slow = Projection::builder("noting").retries(0).on::<Deposited, _>(async |_, _| {
+        tokio::time::sleep(LEASE).await;
+        Err("the index is down".into())
+    });
+    let slow = slow.build(&store).await.unwrap();
+    let other = noting("noting", &seen).build(&store).await.unwrap();
+    let mut page = pin!(slow.advance(&store, 0));
+    assert!(waits(page.as_mut()).await);
+    clock.advance(LEASE);
+    assert!(other.advance(&store, 0).await.unwrap().caught_up);
+    let error = page.await.unwrap_err();
+    assert!(matches!(error, Error::CheckpointMoved { expected: 0, .. }), "{error}");
 }
 
 #[tokio::test]

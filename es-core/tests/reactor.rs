@@ -173,7 +173,7 @@ async fn a_failure_of_the_network_that_a_hook_wraps_is_one_too() {
     let (store, _, network) = bank();
     network.faults(&[Fault::Unreachable]);
     opens(&network, "ada").await;
-    let wrapping = Reactor::builder("bonus", network.clone(), StartFrom::Beginning).retries(0, Duration::ZERO);
+    let wrapping = Reactor::builder("bonus", network.clone(), StartFrom::Beginning).retries(0);
     let wrapping = wrapping.on_opened(async |commands, event, _| {
         let sent = AccountServiceClient::new(commands).decide(command(&event.owner, 100)).await;
         sent.map_err(|error| std::io::Error::other(Wrapped(error)))?;
@@ -196,7 +196,7 @@ async fn a_new_reactor_that_starts_now_ignores_the_past_and_goes_on_from_its_che
     opens(&network, "past").await;
     let reactor = bonus(&network, StartFrom::Now).build(&store).await.unwrap();
     opens(&network, "present").await;
-    reactor.release().await;
+    reactor.give_back().await;
     // Built once more, it goes on from where it was registered, not from where the log ends now.
     let again = bonus(&network, StartFrom::Now).build(&store).await.unwrap();
     catch_up(&again, &store).await.unwrap();
@@ -259,7 +259,7 @@ fn unlucky<F>(network: &Network, hook: F) -> ReactorBuilder
 where
     ReactorBuilder: Hook<Opened, F>,
 {
-    Reactor::builder("unlucky", network.clone(), StartFrom::Beginning).retries(1, Duration::ZERO).on_opened(hook)
+    Reactor::builder("unlucky", network.clone(), StartFrom::Beginning).retries(1).on_opened(hook)
 }
 
 #[tokio::test]
@@ -366,6 +366,7 @@ async fn what_was_not_finished_longer_ago_than_answers_are_kept_is_not_sent_agai
     let error = running.wait_for_position("bonus", 2, LEASE).await.unwrap_err();
     let expected = "`bonus` began to send the commands of events 2 to 2 at 1970-01-01T00:00:01Z and did not finish";
     assert!(format!("{error:?}").contains(expected), "{error:?}");
+    assert!(format!("{error:?}").contains("then call send_again(), and resume() where a runner has it"), "{error:?}");
     assert!(network.sent().is_empty());
 
     reactor.send_again().await.unwrap();

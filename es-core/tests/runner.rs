@@ -97,14 +97,14 @@ async fn waiting_for_a_projection_that_does_not_run_is_an_error() {
     let store = MemoryStore::new();
     let running = Runner::new(store.clone()).run(total("total")).start().unwrap();
     let error = running.wait_for("nobody", &deposit(&store).await).await.unwrap_err();
-    assert_eq!(error.to_string(), "no projection named `nobody` runs here, only: total");
+    assert_eq!(error.to_string(), "nothing named `nobody` runs here, only: total");
 }
 
 #[tokio::test]
 async fn a_wait_that_takes_too_long_names_the_projection_and_where_it_stands() {
     let running = Runner::new(MemoryStore::new()).run(total("total")).start().unwrap();
     let error = running.wait_for_position("total", 5, Duration::from_millis(20)).await.unwrap_err();
-    let expected = "projection `total` is at position 0 after ";
+    let expected = "`total` is at position 0 after ";
     assert!(error.to_string().starts_with(expected) && error.to_string().ends_with("not yet at 5"), "{error}");
 }
 
@@ -128,7 +128,7 @@ async fn a_faulted_projection_says_so_and_the_others_go_on() {
 async fn two_projections_of_one_name_are_refused() {
     let runner = Runner::new(MemoryStore::new()).run(total("total")).run(total("total"));
     let error = runner.start().unwrap_err();
-    assert_eq!(error.to_string(), "invalid request: two projections are named `total`; rename one");
+    assert_eq!(error.to_string(), "invalid request: two projections or reactors are named `total`; rename one");
 }
 
 #[test]
@@ -214,7 +214,7 @@ async fn waiting_for_all_names_the_one_that_is_behind() {
     running.wait_for_all(&deposit(&store).await).await.unwrap();
     running.pause("b").await.unwrap();
     let error = running.wait_for_all(&deposit(&store).await).await.unwrap_err();
-    assert!(error.to_string().starts_with("projection `b` is at position 1 after "), "{error}");
+    assert!(error.to_string().starts_with("`b` is at position 1 after "), "{error}");
     running.resume("b").unwrap();
     running.wait_for_all(&deposit(&store).await).await.unwrap();
 }
@@ -282,7 +282,9 @@ async fn a_projection_that_is_made_again_says_so_and_goes_on_afterwards() {
         running.wait_for("total", &deposit(&store).await).await.unwrap();
         assert_eq!(remade.0.sum.lock().unwrap().1, 2, "the present one goes on meanwhile");
         let error = running.rebuild(&remade).await.unwrap_err();
-        assert!(error.to_string().contains("`total` is being made again already"), "{error}");
+        assert!(matches!(&error, Error::RebuildUnderWay { name } if name == "total"), "{error}");
+        let shown = running.status("total").unwrap().state;
+        assert!(matches!(shown, State::Rebuilding(progress) if progress.position == 1), "{shown:?}");
         remade.1.add_permits(1);
     };
     let (made, ()) = futures_util::future::join(running.rebuild(&remade), meanwhile).await;

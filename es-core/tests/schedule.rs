@@ -408,6 +408,21 @@ async fn a_service_that_is_missing_or_panics_does_not_lose_the_command() {
 }
 
 #[tokio::test]
+async fn a_command_whose_credential_was_not_accepted_is_sent_again() {
+    let bank = Bank::new();
+    bank.due_now("a", 5).await;
+    for refusal in [AppError::unauthenticated("EXPIRED", "log in"), AppError::permission_denied("NOT_YET", "ask")] {
+        let refusing = bank.deliveries_over(through(move |_| {
+            let refusal = refusal.clone();
+            async move { Err(Error::Rejected(refusal)) }
+        }));
+        assert_eq!(refusing.run_due().await.unwrap(), 0);
+        bank.clock.advance(Duration::from_secs(1));
+    }
+    assert_eq!((bank.run_due().await, bank.balance("a").await), (1, 5));
+}
+
+#[tokio::test]
 async fn two_that_deliver_send_each_command_once() {
     let bank = Bank::new();
     for cents in 1..=50 {

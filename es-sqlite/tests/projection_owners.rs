@@ -190,7 +190,11 @@ async fn what_is_given_back_or_dropped_can_be_had_at_once() {
         let [first, second] = two.both(own_file, balances);
         first.advance(&two.one, 0).await.unwrap();
         deposit(&two.one, &[("a", 1)]).await;
-        first.release_lease().await.unwrap();
+        match own_file {
+            true => first.release_lease().await.unwrap(),
+            // As a runner does.
+            false => first.give_back().await,
+        }
         assert!(at(2)(second.advance(&two.two, 0).await.unwrap()));
         deposit(&two.one, &[("a", 1)]).await;
         assert_eq!(first.advance(&two.one, 0).await.unwrap(), Progress::at(2).standby());

@@ -152,7 +152,7 @@ async fn a_reactor_sends_the_same_ids_again_after_the_file_was_opened_again() {
     let error = reactor.advance(&store, 0).await.unwrap_err();
     assert!(matches!(error, Error::Timeout { .. }), "{error}");
     assert!(store.checkpoints("payments").await.unwrap()[0].sending.is_some());
-    reactor.release().await;
+    reactor.give_back().await;
     store.shutdown().await.unwrap();
 
     elsewhere.lost.store(false, Ordering::SeqCst);

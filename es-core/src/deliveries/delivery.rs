@@ -9,17 +9,17 @@ use std::{
 
 use tokio::time::{sleep, timeout};
 
-use super::{Deliveries, doubled};
+use super::Deliveries;
 use crate::{
-    AppError, CommandId, Error, Response, Result, ScheduledCommand, Status, Tenant, Timestamp,
+    AppError, CommandId, Error, Response, Result, ScheduledCommand, Tenant, Timestamp,
+    backoff::Backoff,
     guard::{guard, guard_call},
 };
 
 /// How long a command is leased at a time; while it is being sent, the lease is renewed.
 pub(super) const LEASE: Duration = Duration::from_secs(10);
-/// The pause before a command is sent again; it doubles up to the longest, which a lease may last.
-const FIRST_PAUSE: Duration = Duration::from_millis(200);
-const LONGEST_PAUSE: Duration = Duration::from_secs(30);
+/// Before a command is sent again; a lease may last as long.
+const BACKOFF: Backoff = Backoff { first: Duration::from_millis(200), longest: Duration::from_secs(30) };
 /// What is remembered of commands at most.
 const MOST: usize = 4_096;
 
@@ -48,7 +48,7 @@ impl Deliveries {
     pub(super) async fn deliver(self, command: ScheduledCommand, mut until: Timestamp) -> bool {
         match self.send(&command, &mut until).await.map_err(AppError::from) {
             Ok(_) => {}
-            Err(refusal) if is_final(&refusal) => self.tell_rejected(&command, &refusal),
+            Err(refusal) if refusal.is_final() => self.tell_rejected(&command, &refusal),
             Err(failure) => {
                 self.put_off(&command, until, &failure).await;
                 return false;
@@ -98,7 +98,7 @@ impl Deliveries {
     /// Leases the command a little longer: it is due again when that ends.
     async fn put_off(&self, command: &ScheduledCommand, until: Timestamp, failure: &AppError) {
         let attempts = self.count_failure(command);
-        let pause = doubled(FIRST_PAUSE, attempts, LONGEST_PAUSE);
+        let pause = BACKOFF.pause(attempts);
         let (key, id, request) = (command.key(), command.command_id(), command.request());
         let (service, method) = (&request.service, &request.method);
         let error = failure.origin().map_or_else(|| failure.to_string(), ToString::to_string);
@@ -128,22 +128,4 @@ impl Deliveries {
 
 fn name(command: &ScheduledCommand) -> (Option<Tenant>, CommandId) {
     (command.tenant().cloned(), command.command_id().clone())
-}
-
-/// Whether a refusal is the service's answer to this command, which it would give again. Everything else tells of the
-/// moment, of the way there, or of a mistake that will be mended.
-fn is_final(refusal: &AppError) -> bool {
-    use Status::{
-        AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange, PermissionDenied, Unauthenticated,
-    };
-    matches!(
-        refusal.status(),
-        FailedPrecondition
-            | InvalidArgument
-            | NotFound
-            | AlreadyExists
-            | OutOfRange
-            | PermissionDenied
-            | Unauthenticated
-    )
 }

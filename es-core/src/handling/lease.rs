@@ -1,9 +1,14 @@
 //! Who works on a partition.
 
+use std::{future::Future, pin::pin, time::Duration};
+
+use tokio::time::sleep;
+
 use super::{Handler, Handling};
 use crate::{
     Error, EventStore, Progress, Result,
     checkpoints::{Checkpoint, Claimed, Held},
+    guard::guard,
 };
 
 /// Whether a partition can be worked on now.
@@ -42,11 +47,39 @@ impl<H: Handler> Handling<H> {
         Held { name: self.name.clone(), owner: self.owner, lease: self.lease, at: at.clone() }
     }
 
-    /// Amid a page: renews a lease of which more than half is over.
+    /// Between the events of a page: renews a lease of which more than half is over.
     pub(super) async fn keep(&self, held: &mut Held, store: &dyn EventStore) -> Result<()> {
-        if held.at.leased_until.since(store.now()) >= self.lease / 2 {
-            return Ok(());
+        match held.at.leased_until.since(store.now()) >= self.lease / 2 {
+            true => Ok(()),
+            false => self.renew(held).await,
         }
+    }
+
+    /// Awaits what is done for an event, however long that takes, and keeps the lease meanwhile. What has begun is not
+    /// broken off when the lease is lost.
+    pub(super) async fn keep_during<T>(&self, held: &mut Held, work: impl Future<Output = T>) -> Result<T> {
+        let (mut work, mut kept) = (pin!(work), Ok(()));
+        // A lease too short to be divided would have us do nothing but renew it.
+        let part = (self.lease / 3).max(Duration::from_millis(1));
+        loop {
+            tokio::select! {
+                biased;
+                done = &mut work => return kept.map(|()| done),
+                // Without tokio's timers nothing is renewed; the guard keeps their panic from the caller.
+                Ok(()) = guard(async { sleep(part).await }), if kept.is_ok() => {
+                    kept = match self.renew(held).await {
+                        Err(error) if !matches!(error, Error::CheckpointMoved { .. }) => {
+                            tracing::warn!(name = &*self.name, %error, "a lease was not renewed; will try again");
+                            Ok(())
+                        }
+                        renewed => renewed,
+                    };
+                }
+            }
+        }
+    }
+
+    async fn renew(&self, held: &mut Held) -> Result<()> {
         let before = (held.at.position, held.at.generation);
         match self.claim(held.at.partition).await? {
             Hold::Held(renewed) if (renewed.at.position, renewed.at.generation) == before => {

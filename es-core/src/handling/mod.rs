@@ -18,9 +18,12 @@ pub(crate) use self::{
     hooks::{Hooks, run},
     setup::{Setup, handling_settings},
 };
-use self::{lease::Hold, page::Attempts};
+use self::{
+    lease::Hold,
+    page::{Attempts, Until},
+};
 use crate::{
-    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint, partition_of,
+    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint,
     store::BoxFuture,
 };
 
@@ -49,7 +52,7 @@ pub(crate) struct Handling<H> {
     name: Arc<str>,
     handler: H,
     filter: Filter,
-    retries: (u32, Duration),
+    retries: u32,
     lease: Duration,
     owner: Uuid,
     checkpoints: Arc<dyn CheckpointStore>,
@@ -92,8 +95,8 @@ impl<H: Handler> Handling<H> {
         match self.hold(checkpoint, head).await? {
             Hold::Idle(progress) => Ok(progress),
             Hold::Held(held) => {
-                let mine = |event: &RecordedEvent| partition_of(event.meta.stream.id.as_str(), partitions) == partition;
-                self.page(store, held, page::Until { head, last: head }, mine, &mut attempts).await
+                let until = Until { head, last: head, of: partitions };
+                self.page(store, held, until, &mut attempts).await
             }
         }
     }
@@ -114,7 +117,7 @@ impl<H: Handler> Handling<H> {
         Ok(())
     }
 
-    pub(crate) async fn release(&self) {
+    pub(crate) async fn give_back(&self) {
         if let Err(error) = self.checkpoints.release(&self.name, self.owner).await {
             tracing::warn!(name = &*self.name, %error, "its lease was not given back; the next owner waits for its end");
         }

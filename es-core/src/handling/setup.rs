@@ -1,6 +1,10 @@
 //! What the builders of projections and reactors have in common.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Arc,
+    time::Duration,
+};
 
 use uuid::Uuid;
 
@@ -17,20 +21,27 @@ pub(crate) struct Setup {
     name: String,
     pub(crate) partitions: u32,
     pub(crate) tenant: Option<Tenant>,
-    pub(crate) retries: (u32, Duration),
+    pub(crate) retries: u32,
     pub(crate) lease: Duration,
     /// Where a new one starts: at the head instead of the beginning.
     pub(crate) at_head: bool,
+    /// What generated code knows of each stream type with hooks.
+    known: BTreeMap<&'static str, BTreeSet<&'static str>>,
+    pub(crate) ignored: Vec<String>,
 }
 
 impl Setup {
     pub(crate) fn new(name: String) -> Self {
-        let retries = (3, Duration::from_millis(10));
-        Self { name, partitions: 1, tenant: None, retries, lease: LEASE, at_head: false }
+        let (known, ignored) = (BTreeMap::new(), Vec::new());
+        Self { name, partitions: 1, tenant: None, retries: 3, lease: LEASE, at_head: false, known, ignored }
     }
 
     pub(crate) fn name(&self) -> &str {
         &self.name
+    }
+
+    pub(crate) fn knows(&mut self, stream_type: &'static str, event_types: &'static [&'static str]) {
+        self.known.entry(stream_type).or_default().extend(event_types);
     }
 
     /// Registers it, and makes what delivers to this handler.
@@ -43,7 +54,7 @@ impl Setup {
     where
         S: EventStore + CheckpointStore + Clone,
     {
-        let Self { name, partitions, tenant, retries, lease, at_head } = self;
+        let Self { name, partitions, tenant, retries, lease, at_head, known, ignored } = self;
         check_name(&name)?;
         if !(1..=MOST_PARTITIONS).contains(&partitions) {
             let why = format!("`{name}` can't have {partitions} partitions; give it 1 to {MOST_PARTITIONS}");
@@ -55,6 +66,9 @@ impl Setup {
         }
         events.sort_unstable();
         let filter = Filter { tenant, ..Filter::all().event_types(&events) };
+        let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
+            filter.or_unknown(stream_type, types.into_iter().map(str::to_owned).chain(ignored.iter().cloned()))
+        });
         let start = if at_head { EventStore::head(store).await? } else { 0 };
         let identity = store.identity().id;
         store.register(Registration { name: name.clone(), partitions, events, store: identity, start }).await?;
@@ -99,15 +113,28 @@ macro_rules! handling_settings {
             self
         }
 
-        /// Sets how often a hook that fails is tried again, and the pause before the first time; the pause doubles up to
-        /// a minute. Default: 3 times, 10 ms. After that it stops.
-        pub fn retries(mut self, times: u32, first_pause: ::std::time::Duration) -> Self {
-            self.setup.retries = (times, first_pause);
+        /// Passes over events of this stored type (`bank.v1.AccountFrozen`) although the program does not know them.
+        ///
+        /// Otherwise such an event stops it when it was recorded by an aggregate whose other events have generated hooks
+        /// here: a newer program wrote it, and what it says might be needed.
+        pub fn ignore(mut self, event_type: impl Into<String>) -> Self {
+            self.setup.ignored.push(event_type.into());
+            self
+        }
+
+        /// Sets how often a hook that fails is tried again, after a pause of 10 ms that doubles each time, up to 5
+        /// seconds. Default: 3. After that it stops.
+        pub fn retries(mut self, times: u32) -> Self {
+            self.setup.retries = times;
             self
         }
 
         /// Sets for how long a partition is leased, by the store's clock. Default: 10 seconds. So long another process
         /// waits before it goes on in the place of one that died.
+        ///
+        /// A hook may take longer: while it runs, the lease is renewed after each third of it. Should it be lost all the
+        /// same, because the store could not be reached or the process stood still, the hook is not broken off; what
+        /// comes after its event is left to the new owner.
         pub fn lease(mut self, lease: ::std::time::Duration) -> Self {
             self.setup.lease = lease;
             self

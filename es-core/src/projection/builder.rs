@@ -59,7 +59,12 @@ impl<S> ProjectionBuilder<S> {
     }
 }
 
-impl<S> HookBuilder for ProjectionBuilder<S> {}
+impl<S> HookBuilder for ProjectionBuilder<S> {
+    fn knows(mut self, stream_type: &'static str, event_types: &'static [&'static str]) -> Self {
+        self.setup.knows(stream_type, event_types);
+        self
+    }
+}
 
 impl<E, F, Fut> Hook<E, F> for ProjectionBuilder<NoState>
 where

@@ -45,6 +45,9 @@ use crate::{
 /// event's commit with [`ProjectionFaulted`](crate::Error::ProjectionFaulted), and other projections go on.
 /// [`Running::resume`](crate::Running::resume) makes it try again.
 ///
+/// So it does at once at an event that the program does not know, of an aggregate whose other events it has generated
+/// hooks for: a newer program recorded it. Update the program, or [`ignore`](ProjectionBuilder::ignore) the event.
+///
 /// # Several processes
 /// Each [partition](ProjectionBuilder::partitions) is leased to one process at a time. The others stand by, and take
 /// over when the lease is over and there are events to handle.
@@ -98,8 +101,8 @@ impl Subscriber for Projection {
         Box::pin(self.0.advance(store, partition))
     }
 
-    fn release(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.release())
+    fn give_back(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.give_back())
     }
 }
 

@@ -82,7 +82,12 @@ impl ReactorBuilder {
     }
 }
 
-impl HookBuilder for ReactorBuilder {}
+impl HookBuilder for ReactorBuilder {
+    fn knows(mut self, stream_type: &'static str, event_types: &'static [&'static str]) -> Self {
+        self.setup.knows(stream_type, event_types);
+        self
+    }
+}
 
 impl<E, F, Fut> Hook<E, F> for ReactorBuilder
 where

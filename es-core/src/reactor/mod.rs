@@ -53,10 +53,13 @@ pub(crate) const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 
 /// the reactor stops with [`ProjectionFaulted`](crate::Error::ProjectionFaulted), right before the event's commit. So it
 /// does after any other error of a hook, which is tried again a [few times](ReactorBuilder::retries) first.
 ///
+/// It also stops at an event that the program does not know, of an aggregate whose other events it has generated hooks
+/// for: a newer program recorded it. Update the program, or [`ignore`](ReactorBuilder::ignore) the event.
+///
 /// # When it was down for long
 /// Answers to commands are kept for 7 days. A reactor that stopped amid a page, and finds that longer ago than that,
 /// stops with [`SendingUnfinished`](crate::Error::SendingUnfinished) instead of having commands carried out twice:
-/// [`send_again`](Self::send_again) makes it go on.
+/// [`send_again`](Self::send_again) allows that, and [`Running::resume`](crate::Running::resume) has a runner try again.
 ///
 /// # Not made again
 /// A reactor is no [`Rebuild`](crate::Rebuild): what it has sent stays sent.
@@ -78,8 +81,18 @@ impl Reactor {
         ReactorBuilder::new(name.into(), Arc::new(transport), start)
     }
 
-    /// Goes on after [`SendingUnfinished`](crate::Error::SendingUnfinished): the commands of the page that was not
-    /// finished are sent again, and those that were carried out longer ago than answers are kept are carried out again.
+    /// Lets it go on after [`SendingUnfinished`](crate::Error::SendingUnfinished): the commands of the page that was not
+    /// finished will be sent again, and those that were carried out longer ago than answers are kept are carried out
+    /// again. A runner has stopped it by then, and does so when it is told to
+    /// [`resume`](crate::Running::resume) the reactor.
+    ///
+    /// ```
+    /// # use es_core::{Reactor, Result, Running};
+    /// # async fn example(running: Running, payments: Reactor) -> Result<()> {
+    /// payments.send_again().await?;
+    /// running.resume("payments")?;
+    /// # Ok(()) }
+    /// ```
     ///
     /// # Errors
     /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the reactor, or what the storage
@@ -106,8 +119,8 @@ impl Subscriber for Reactor {
         Box::pin(self.0.advance(store, partition))
     }
 
-    fn release(&self) -> BoxFuture<'_, ()> {
-        Box::pin(self.0.release())
+    fn give_back(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.give_back())
     }
 }
 

@@ -130,14 +130,18 @@ impl Board {
         self.notes.borrow().alive == 0
     }
 
-    /// Shows how far a rebuild is, or that there is none any more. Whether there was one before.
-    pub(super) fn rebuilding(&self, progress: Option<Rebuilding>) -> bool {
-        let mut before = false;
-        self.notes.send_modify(|notes| {
-            before = notes.rebuilding.is_some();
-            notes.rebuilding = progress;
-        });
-        before
+    /// Shows that a rebuild begins, unless one is under way. Whether it may begin.
+    pub(super) fn begin_rebuild(&self) -> bool {
+        self.notes.send_if_modified(|notes| {
+            let begins = notes.rebuilding.is_none();
+            notes.rebuilding.get_or_insert_default();
+            begins
+        })
+    }
+
+    /// Shows how far the rebuild is, or that there is none any more.
+    pub(super) fn rebuilding(&self, progress: Option<Rebuilding>) {
+        self.notes.send_modify(|notes| notes.rebuilding = progress);
     }
 }
 

@@ -80,7 +80,7 @@ impl Runner {
     ///
     /// # Errors
     /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`);
-    /// [`InvalidRequest`](Error::InvalidRequest) when two projections have one name.
+    /// [`InvalidRequest`](Error::InvalidRequest) when two of them have one name.
     pub fn start(self) -> Result<Running> {
         let runtime = tokio::runtime::Handle::try_current()
             .map_err(|error| Error::Unavailable { why: format!("a runner needs a tokio runtime: {error}") })?;
@@ -91,7 +91,9 @@ impl Runner {
         for subscriber in self.subscribers {
             let (name, board) = (subscriber.name().to_owned(), Board::new(subscriber.partitions()));
             if runs.insert(name.clone(), Runs { subscriber, board: Arc::new(board) }).is_some() {
-                return Err(Error::invalid_request(format!("two projections are named `{name}`; rename one")));
+                return Err(Error::invalid_request(format!(
+                    "two projections or reactors are named `{name}`; rename one"
+                )));
             }
         }
         let delivering = self.deliveries.map(Deliveries::start).transpose()?;

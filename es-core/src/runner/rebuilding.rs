@@ -12,24 +12,21 @@ impl Running {
     ///
     /// ```
     /// # use es_core::{Rebuild, Result, Running};
-    /// # async fn example(running: Running, balances: impl Rebuild + Clone) -> Result<()> {
+    /// # async fn example(running: Running, balances: impl Rebuild) -> Result<()> {
     /// running.rebuild(&balances).await?;
     /// # Ok(()) }
     /// ```
     ///
     /// # Errors
-    /// [`UnknownProjection`](Error::UnknownProjection), [`InvalidRequest`](Error::InvalidRequest) while it is being made
+    /// [`UnknownProjection`](Error::UnknownProjection), [`RebuildUnderWay`](Error::RebuildUnderWay) while it is being made
     /// again already, and as [`Rebuild::rebuild`].
-    pub async fn rebuild<P: Rebuild + Clone>(&self, projection: &P) -> Result<u64> {
+    pub async fn rebuild(&self, projection: &impl Rebuild) -> Result<u64> {
         let runs = self.runs(projection.name())?;
-        if runs.board.rebuilding(Some(Rebuilding::default())) {
-            let why = format!("`{}` is being made again already; wait until that is done", projection.name());
-            return Err(Error::InvalidRequest { why });
+        if !runs.board.begin_rebuild() {
+            return Err(Error::RebuildUnderWay { name: projection.name().to_owned() });
         }
         let shown = Shown(runs);
-        let report = |progress: &Rebuilding| {
-            runs.board.rebuilding(Some(*progress));
-        };
+        let report = |progress: &Rebuilding| runs.board.rebuilding(Some(*progress));
         let made = guard(projection.rebuild(&report)).await?;
         if made.is_ok() {
             runs.board.resume(false);

@@ -5,11 +5,8 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 use super::board::{Board, Control, Doing};
-use crate::{Error, EventStore, Progress, Retry, Subscriber, guard::guard};
+use crate::{Error, EventStore, Progress, Retry, Subscriber, backoff::Backoff, guard::guard};
 
-/// The pause before a failed page is tried again; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 /// How often one that stands by looks where the other is: so much later a `wait_for` hears of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
@@ -33,7 +30,7 @@ enum Next {
 
 impl Task {
     pub(super) async fn run(mut self) {
-        let mut pause = FIRST_PAUSE;
+        let mut failures = 0;
         while !*self.stop.borrow() {
             let control = *self.control.borrow_and_update();
             let next = if control.paused {
@@ -42,39 +39,39 @@ impl Task {
             } else {
                 // Marked as seen before reading, so that what is recorded meanwhile wakes us again.
                 self.head.borrow_and_update();
-                self.page(&mut pause).await
+                self.page(&mut failures).await
             };
             if self.wait(next, control).await {
-                pause = FIRST_PAUSE;
+                failures = 0;
             }
         }
-        if self.board.ended() && guard(self.subscriber.release()).await.is_err() {
-            tracing::error!(projection = self.subscriber.name(), "giving back its lease panicked");
+        if self.board.ended() && guard(self.subscriber.give_back()).await.is_err() {
+            tracing::error!(name = self.subscriber.name(), "giving back its lease panicked");
         }
     }
 
-    async fn page(&self, pause: &mut Duration) -> Next {
+    async fn page(&self, failures: &mut u32) -> Next {
         let advancing = guard(self.subscriber.advance(&*self.store, self.partition));
         match advancing.await.and_then(|advanced| advanced) {
             Ok(progress) => {
-                *pause = FIRST_PAUSE;
+                *failures = 0;
                 self.board.handled(self.partition, progress);
                 self.after(progress)
             }
-            // Someone else runs the same projection and was first: go on from where they are.
+            // Someone else runs the same one and was first: go on from where they are.
             Err(Error::CheckpointMoved { .. }) => {
                 tokio::task::yield_now().await;
                 Next::Page
             }
             Err(error) if error.retry() != Retry::Never => {
-                tracing::warn!(projection = self.subscriber.name(), %error, ?pause, "will try again");
-                let this = *pause;
-                *pause = (this * 2).min(LONGEST_PAUSE);
+                *failures = failures.saturating_add(1);
+                let pause = Backoff::SUBSCRIBER.pause(*failures);
+                tracing::warn!(name = self.subscriber.name(), %error, ?pause, "a page was not handled; will try again");
                 self.rest(Doing::CatchingUp).await;
-                Next::Pause(this)
+                Next::Pause(pause)
             }
             Err(error) => {
-                tracing::error!(projection = self.subscriber.name(), %error, "stopped");
+                tracing::error!(name = self.subscriber.name(), %error, "stopped until it is resumed");
                 self.rest(Doing::Faulted(Arc::new(error))).await;
                 Next::Resume
             }

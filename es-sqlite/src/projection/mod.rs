@@ -270,7 +270,7 @@ impl Subscriber for SqliteProjection {
         Box::pin(async move { self.inner.position(partition).await })
     }
 
-    fn release(&self) -> BoxFuture<'_, ()> {
+    fn give_back(&self) -> BoxFuture<'_, ()> {
         Box::pin(async {
             if let Err(error) = self.release_lease().await {
                 tracing::warn!(projection = self.inner.name, %error, "its lease was not given back");
