@@ -97,6 +97,20 @@ impl Running {
     /// SIGSTOP: it stands still, wherever it is, until it is [woken](Self::wake).
     pub fn stop(&self) {
         self.signal("-STOP");
+        // The signal reaches one of its threads; until that one runs, the others do.
+        while !self.stands_still() {
+            std::thread::yield_now();
+        }
+    }
+
+    /// Whether each of its threads is stopped. Of one that waits for a disk, that is not true yet.
+    fn stands_still(&self) -> bool {
+        let threads = std::fs::read_dir(format!("/proc/{}/task", self.0.id())).expect("the system has /proc");
+        threads.flatten().all(|thread| {
+            // A thread that ended meanwhile has none.
+            let stat = std::fs::read_to_string(thread.path().join("stat")).unwrap_or_default();
+            stat.rsplit(") ").next().is_none_or(|rest| rest.is_empty() || rest.starts_with(['T', 'Z', 'X']))
+        })
     }
 
     /// SIGCONT: it goes on as if no time had passed.
