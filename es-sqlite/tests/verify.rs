@@ -273,7 +273,7 @@ async fn an_event_that_a_projection_has_parked_must_be_in_the_log_and_of_its_str
     unlucky.catch_up().await.unwrap();
     assert_eq!(unlucky.parked().await.unwrap().len(), 2);
     store.shutdown().await.unwrap();
-    assert_eq!(found(&path).await, [String::new(); 0]);
+    assert_eq!(found(&path).await, Vec::<String>::new());
     let pristine = std::fs::read(&path).unwrap();
     let of = "not handled by projection `unlucky`";
     for (sql, expected) in [
