@@ -163,7 +163,7 @@ async fn rows_are_compared_whatever_their_order_and_however_often_they_are_there
 
 #[tokio::test]
 #[should_panic(
-    expected = "a read model that handles what was given: projection `balances` stopped at position 2\n  caused by: no"
+    expected = "a read model that handles what was given: `balances` stopped at position 2\n  caused by: no"
 )]
 async fn a_hook_that_refuses_a_given_event_fails_the_test_with_its_reason() {
     let refusing = balances().retries(0).on_changed(|_, _, _| Err("no".into()));
