@@ -10,13 +10,11 @@ use std::{
 };
 
 use futures_util::future::join_all;
-use tokio::{runtime::Handle, sync::watch, task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet, time::sleep};
 
 use self::{delivery::Known, under_way::UnderWay};
 use crate::{
-    AppError, Error, EventStore, Result, ScheduledCommand, Timestamp, Transport,
-    backoff::Backoff,
-    guard::{guard, guard_call},
+    AppError, EventStore, Result, ScheduledCommand, Timestamp, Transport, backoff::Backoff, guard::guard, runtime,
 };
 
 /// Commands under way at once.
@@ -116,12 +114,9 @@ impl Deliveries {
     /// Starts a task that sends commands when they are due, on the current tokio runtime.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`).
+    /// [`Unavailable`](crate::Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`).
     pub fn start(self) -> Result<Delivering> {
-        let unavailable = |why: String| Error::Unavailable { why: format!("deliveries need a tokio runtime{why}") };
-        let runtime = Handle::try_current().map_err(|error| unavailable(format!(": {error}")))?;
-        guard_call(|| "a tokio runtime without timers".into(), || drop(sleep(Duration::ZERO)))
-            .map_err(|_| unavailable(" with timers: enable_time()".into()))?;
+        let runtime = runtime::with_timers("deliveries need")?;
         let mut delivering = Delivering { task: JoinSet::new(), stop: watch::Sender::new(false) };
         delivering.task.spawn_on(self.run(delivering.stop.subscribe()), &runtime);
         Ok(delivering)

@@ -1,6 +1,6 @@
 //! The one trait every event store implements.
 
-use std::{fmt, future::Future, ops::ControlFlow, pin::Pin, sync::Arc};
+use std::{fmt, future::Future, ops::ControlFlow, pin::Pin, sync::Arc, time::Duration};
 
 use tokio::sync::watch;
 
@@ -8,6 +8,9 @@ use crate::{
     Appended, CommandId, Commit, Filter, Limits, Outcome, Page, RecordedRef, Result, ScheduledCommand, Snapshot,
     StreamKey, Tenant, Timestamp,
 };
+
+/// For how long a store keeps the answers to commands. A command sent again later than that may be carried out again.
+pub const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A future on the heap, as object-safe traits return it.
 pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{EventStore, Result, Timestamp, store::BoxFuture};
+use crate::{Error, EventStore, Result, Timestamp, backoff::Backoff, store::BoxFuture};
 
 /// Something that follows the log: a projection or a reactor.
 ///
@@ -87,4 +87,39 @@ impl Progress {
         self.again_after = Some(pause);
         self
     }
+}
+
+/// More partitions than this are a mistake: each reads the whole log.
+const MOST_PARTITIONS: u32 = 1_024;
+
+/// Refuses what can't be the name of a subscriber. `what` is what an error calls it: "projection name".
+///
+/// # Errors
+/// [`InvalidId`](Error::InvalidId).
+pub fn check_name(what: &'static str, name: &str) -> Result<()> {
+    let invalid = |why: &str| Err(Error::InvalidId { what, why: why.into() });
+    match name {
+        "" => invalid("it is empty"),
+        name if name.len() > 256 => invalid("it is longer than 256 bytes"),
+        name if name.chars().any(char::is_control) => invalid("it has a control character"),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses a number of partitions that a subscriber can't have.
+///
+/// # Errors
+/// [`InvalidRequest`](Error::InvalidRequest).
+pub fn check_partitions(name: &str, partitions: u32) -> Result<()> {
+    if (1..=MOST_PARTITIONS).contains(&partitions) {
+        return Ok(());
+    }
+    let why = format!("`{name}` can't have {partitions} partitions; give it 1 to {MOST_PARTITIONS}");
+    Err(Error::InvalidRequest { why })
+}
+
+/// How long a subscriber waits before it tries an event or a page again, after so many failures: 10 ms, doubled with
+/// each failure, up to 5 s.
+pub fn pause_before_retry(failures: u32) -> Duration {
+    Backoff::SUBSCRIBER.pause(failures)
 }

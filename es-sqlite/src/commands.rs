@@ -1,14 +1,9 @@
 //! What commands were answered: recorded in the transaction of their events, kept for seven days.
 
-use std::time::Duration;
-
 use es_core::{AggregateId, Answer, CommandId, CommandRecord, Error, Outcome, StreamKey, Tenant, Timestamp};
 use rusqlite::{Connection, Row, Statement, types::FromSqlError};
 
 use crate::{checksum::Checksum, errors::Place, schema};
-
-/// How long an answer is kept.
-pub(crate) const KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// What a command was answered, if it is known here.
 pub(crate) fn outcome(

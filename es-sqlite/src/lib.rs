@@ -81,6 +81,7 @@ mod migrate;
 mod names;
 mod projection;
 mod reader;
+mod savepoint;
 mod scan;
 mod schedule;
 mod schema;

@@ -5,14 +5,14 @@ use std::{path::Path, time::Duration};
 use es_sqlite::{SqliteStore, rusqlite::Connection};
 use torture::{
     checker::Checker,
-    child::{self, Running, Start, argument, ready},
+    child::{self, Start, argument, ready},
     effort,
     journal::Journal,
     table::Row,
     test_name, work,
 };
 
-use crate::support::{folder, run};
+use crate::support::{folder, massacre, run};
 
 const FILE: &str = "TORTURE_FILE";
 const NAME: &str = "TORTURE_NAME";
@@ -116,16 +116,7 @@ impl Plan {
         let start = |(role, name): (&&str, &String)| {
             Start::new(test_name!(a_victim), role).argument(FILE, path).argument(NAME, name).start()
         };
-        let mut children: Vec<Running> = self.roles.iter().zip(names).map(start).collect();
-        children[rng.usize(..4)].until_ready();
-        std::thread::sleep(Duration::from_micros(rng.u64(..self.micros)));
-        rng.shuffle(&mut children);
-        let kills = children.iter_mut().map(|child| u64::from(child.kill())).sum();
-        for child in children {
-            let (_, said, complained) = child.end();
-            assert!(!complained.contains("panicked"), "{said}\n{complained}");
-        }
-        kills
+        massacre(self.roles.iter().zip(names).map(start).collect(), rng, self.micros)
     }
 }
 

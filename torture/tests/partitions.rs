@@ -7,13 +7,12 @@ use es_sqlite::{SqliteProjection, SqliteStore};
 use torture::{
     child::{self, Start, argument, ready},
     effort,
-    journal::Journal,
     table::Row,
-    test_name, work,
+    test_name,
 };
 
 use crate::{
-    support::{folder, massacre, read_after, run, run_for_ever},
+    support::{append_for_ever, folder, massacre, read_after, run, run_for_ever},
     tally::{Fold, tally},
 };
 
@@ -47,12 +46,7 @@ fn a_victim() {
             return run_for_ever(runner, &["same", "own"]).await;
         }
         ready();
-        let journal = Journal::in_memory();
-        let mut rng = fastrand::Rng::new();
-        for number in 0.. {
-            let ask = work::by_lot(&mut rng, &name, number);
-            ask.append(&store, &journal).await.expect("nothing but a kill keeps it from appending");
-        }
+        append_for_ever(&store, &name).await;
     });
 }
 

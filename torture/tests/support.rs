@@ -5,7 +5,7 @@ use std::{future::Future, path::PathBuf, sync::Once, time::Duration};
 use es_core::{EventStore, Filter, RecordedEvent, Runner, runner::State};
 use futures_util::{StreamExt, stream::select_all};
 use tempfile::TempDir;
-use torture::child::Running;
+use torture::{child::Running, journal::Journal, work};
 
 /// A folder that goes when the test ends, and the path of a store in it.
 pub(crate) fn folder() -> (TempDir, PathBuf) {
@@ -44,6 +44,16 @@ pub(crate) async fn run_for_ever(runner: Runner, names: &[&str]) {
     let mut changes = select_all(names.iter().map(|name| running.changes(name).unwrap()));
     while let Some(status) = changes.next().await {
         assert!(!matches!(status.state, State::Faulted(_)), "{status:?}");
+    }
+}
+
+/// Appends by lot until the process is killed.
+pub(crate) async fn append_for_ever(store: &dyn EventStore, name: &str) {
+    let journal = Journal::in_memory();
+    let mut rng = fastrand::Rng::new();
+    for number in 0.. {
+        let ask = work::by_lot(&mut rng, name, number);
+        ask.append(store, &journal).await.expect("nothing but a kill keeps it from appending");
     }
 }
 

@@ -90,7 +90,7 @@ impl<H: Handler> Handling<H> {
     async fn note(&self, held: &mut Held, to: u64, store: &dyn EventStore) -> Result<()> {
         let noted = held.at.sending;
         if let Some(Sending { to, since }) = noted
-            && store.now().since(since) > crate::reactor::ANSWERS_ARE_KEPT
+            && store.now().since(since) > crate::store::ANSWERS_ARE_KEPT
         {
             let (name, from) = (self.name.to_string(), held.at.position + 1);
             return Err(Error::SendingUnfinished { name, from, to, since });

@@ -9,10 +9,12 @@ use std::{
 use uuid::Uuid;
 
 use super::{Handler, Handling};
-use crate::{CheckpointStore, Error, EventStore, Filter, Result, Tenant, checkpoints::Registration};
+use crate::{
+    CheckpointStore, Error, EventStore, Filter, Result, Tenant,
+    checkpoints::Registration,
+    subscriber::{check_name, check_partitions},
+};
 
-/// More partitions than this are a mistake: each reads the whole log.
-const MOST_PARTITIONS: u32 = 1_024;
 const LEASE: Duration = Duration::from_secs(10);
 
 /// How events are to be delivered.
@@ -55,11 +57,8 @@ impl Setup {
         S: EventStore + CheckpointStore + Clone,
     {
         let Self { name, partitions, tenant, retries, lease, at_head, known, ignored } = self;
-        check_name(&name)?;
-        if !(1..=MOST_PARTITIONS).contains(&partitions) {
-            let why = format!("`{name}` can't have {partitions} partitions; give it 1 to {MOST_PARTITIONS}");
-            return Err(Error::InvalidRequest { why });
-        }
+        check_name("subscriber name", &name)?;
+        check_partitions(&name, partitions)?;
         let mut events: Vec<_> = events.into_iter().map(str::to_owned).collect();
         if events.is_empty() {
             return Err(Error::invalid_request(format!("`{name}` has no hooks; add one for each event it is for")));
@@ -82,16 +81,6 @@ impl Setup {
             checkpoints: Arc::new(store.clone()),
             turns: (0..partitions).map(|_| Default::default()).collect(),
         })
-    }
-}
-
-fn check_name(name: &str) -> Result<()> {
-    let invalid = |why: &str| Err(Error::InvalidId { what: "subscriber name", why: why.into() });
-    match name {
-        "" => invalid("it is empty"),
-        name if name.len() > 256 => invalid("it is longer than 256 bytes"),
-        name if name.chars().any(char::is_control) => invalid("it has a control character"),
-        _ => Ok(()),
     }
 }
 

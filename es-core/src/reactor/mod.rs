@@ -4,7 +4,7 @@ mod builder;
 mod commands;
 mod reacting;
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc};
 
 use self::reacting::Reacting;
 pub use self::{
@@ -12,9 +12,6 @@ pub use self::{
     commands::{Commands, Rejection},
 };
 use crate::{EventStore, Progress, Result, Subscriber, Transport, handling::Handling, store::BoxFuture};
-
-/// For how long a store keeps the answers to commands: sent again later than that, a command may be carried out again.
-pub(crate) const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// Reacts to events by sending commands: a process manager, a saga, a notifier.
 ///

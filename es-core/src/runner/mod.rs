@@ -10,14 +10,14 @@ mod wait;
 
 use std::{collections::BTreeMap, fmt, sync::Arc, time::Duration};
 
-use tokio::{sync::watch, task::JoinSet, time::sleep};
+use tokio::{sync::watch, task::JoinSet};
 
 use self::{board::Board, running::Runs, task::Task};
 pub use self::{
     running::Running,
     status::{State, Status},
 };
-use crate::{Deliveries, Error, EventStore, Result, Subscriber, Transport, guard::guard_call};
+use crate::{Deliveries, Error, EventStore, Result, Subscriber, Transport, runtime};
 
 /// Keeps projections and reactors up to date with a store: each catches up with the log, then follows it.
 ///
@@ -82,11 +82,7 @@ impl Runner {
     /// [`Unavailable`](Error::Unavailable) outside a tokio runtime, or on one without timers (`enable_time`);
     /// [`InvalidRequest`](Error::InvalidRequest) when two of them have one name.
     pub fn start(self) -> Result<Running> {
-        let runtime = tokio::runtime::Handle::try_current()
-            .map_err(|error| Error::Unavailable { why: format!("a runner needs a tokio runtime: {error}") })?;
-        guard_call(|| "a tokio runtime without timers".into(), || drop(sleep(Duration::ZERO))).map_err(|_| {
-            Error::Unavailable { why: "a runner needs a tokio runtime with timers: enable_time()".into() }
-        })?;
+        let runtime = runtime::with_timers("a runner needs")?;
         let mut runs = BTreeMap::new();
         for subscriber in self.subscribers {
             let (name, board) = (subscriber.name().to_owned(), Board::new(subscriber.partitions()));

@@ -2,12 +2,12 @@
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore, Page, Progress};
+use es_core::{Error, EventStore, Page, Progress, subscriber::pause_before_retry};
 
 use super::{
     Inner,
     checkpoint::Checkpoint,
-    failure::{self, OnFailure, Policy},
+    failure::{self, OnFailure},
     page::{Batch, Care},
     target::Target,
 };
@@ -128,7 +128,7 @@ impl Inner {
             }
             if !is_permanent && retry <= self.policy.retries {
                 tracing::warn!(projection = self.name, position, %error, retry, "will try again");
-                blocking::pause(Policy::pause(retry)).await;
+                blocking::pause(pause_before_retry(retry)).await;
             }
         }
     }

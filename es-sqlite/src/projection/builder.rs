@@ -8,7 +8,10 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, HookResult, RecordedEvent, Tenant};
+use es_core::{
+    Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, HookResult, RecordedEvent, Tenant,
+    subscriber::{check_name, check_partitions},
+};
 use rusqlite::Connection;
 
 use super::{
@@ -26,8 +29,6 @@ use crate::{SqliteStore, blocking, names};
 
 /// A hook with its event's type taken away: it decodes, then calls.
 pub(super) type AnyHook = Arc<dyn Fn(&Tx<'_>, &RecordedEvent) -> HookResult + Send + Sync>;
-
-const MOST_PARTITIONS: u32 = 1_024;
 
 /// Builds a [`SqliteProjection`]; created by [`SqliteProjection::builder`].
 #[must_use = "a builder does nothing until `build`"]
@@ -188,11 +189,8 @@ impl SqliteProjectionBuilder {
 
     fn finish(self, target: Target, store: &SqliteStore) -> Result<SqliteProjection, Error> {
         let Self { name, migrations, hooks, known, ignored, filter, policy, partitions, lease } = self;
-        check_name(&name)?;
-        if !(1..=MOST_PARTITIONS).contains(&partitions) {
-            let why = format!("the projection `{name}` can't have {partitions} partitions: 1 to {MOST_PARTITIONS}");
-            return Err(Error::InvalidRequest { why });
-        }
+        check_name("projection name", &name)?;
+        check_partitions(&name, partitions)?;
         let hooked = Hooked::new(hooks.keys().copied(), &filter);
         let filter = filter.event_types(hooks.keys().copied());
         let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
@@ -300,15 +298,5 @@ impl fmt::Debug for SqliteProjectionBuilder {
             .field("policy", &self.policy)
             .field("partitions", &self.partitions)
             .finish_non_exhaustive()
-    }
-}
-
-fn check_name(name: &str) -> Result<(), Error> {
-    let invalid = |why: &str| Err(Error::InvalidId { what: "projection name", why: why.into() });
-    match name {
-        "" => invalid("it is empty"),
-        name if name.len() > 256 => invalid("it is longer than 256 bytes"),
-        name if name.chars().any(char::is_control) => invalid("it has a control character"),
-        _ => Ok(()),
     }
 }

@@ -1,6 +1,6 @@
 //! What a projection does about an event that its hook refuses.
 
-use std::{error::Error as StdError, time::Duration};
+use std::error::Error as StdError;
 
 use es_core::{AppError, Error, Retry, error::DecodeError};
 use rusqlite::ErrorCode;
@@ -30,17 +30,6 @@ pub(super) struct Policy {
 impl Default for Policy {
     fn default() -> Self {
         Self { on_failure: OnFailure::Halt, retries: 3 }
-    }
-}
-
-/// The pause before the first retry; it doubles up to [`LONGEST_PAUSE`].
-const FIRST_PAUSE: Duration = Duration::from_millis(10);
-const LONGEST_PAUSE: Duration = Duration::from_secs(5);
-
-impl Policy {
-    /// The pause before a retry, the first being 1.
-    pub(super) fn pause(retry: u32) -> Duration {
-        FIRST_PAUSE.saturating_mul(1 << retry.saturating_sub(1).min(16)).min(LONGEST_PAUSE)
     }
 }
 
@@ -82,12 +71,6 @@ pub(super) fn in_words(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_pause_doubles_and_has_an_end() {
-        assert_eq!([1, 2, 3].map(Policy::pause), [10, 20, 40].map(Duration::from_millis));
-        assert_eq!(Policy::pause(u32::MAX), LONGEST_PAUSE);
-    }
 
     #[test]
     fn an_error_that_says_so_is_not_tried_again() {

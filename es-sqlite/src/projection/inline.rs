@@ -15,7 +15,7 @@ use super::{
     owner::Claim,
     page::Care,
 };
-use crate::{errors::Place, log, names::Names, writer::Inline};
+use crate::{errors::Place, log, names::Names, savepoint::Savepoint, writer::Inline};
 
 /// Where the read model was left behind, so that not every append tries again; one more than its checkpoint there.
 #[derive(Debug, Default)]
@@ -36,14 +36,12 @@ impl Inline for Inner {
         if !near || !usable || self.inline.0.load(Ordering::Relaxed) == checkpoint.position + 1 {
             return Ok(());
         }
-        let control = |sql: &str| {
-            connection.prepare_cached(sql).and_then(|mut statement| statement.execute(())).map_err(at).map(|_| ())
-        };
-        control("SAVEPOINT es_inline -- es")?;
+        let control = |error| place.error("setting a savepoint", error);
+        Savepoint::INLINE.set(connection).map_err(control)?;
         match self.keep_inline((connection, names, place), guard, checkpoint, commit.end) {
             Ok(()) => {
                 self.inline.0.store(0, Ordering::Relaxed);
-                control("RELEASE es_inline -- es")
+                Savepoint::INLINE.release(connection).map_err(control)
             }
             Err(error) if connection.is_autocommit() || failed_at(&error).is_none_or(|at| at > commit.start) => {
                 Err(error)
@@ -52,8 +50,7 @@ impl Inline for Inner {
             Err(error) => {
                 tracing::error!(projection = self.name, %error, "left behind by appends");
                 self.inline.0.store(checkpoint.position + 1, Ordering::Relaxed);
-                control("ROLLBACK TO es_inline -- es")?;
-                control("RELEASE es_inline -- es")
+                Savepoint::INLINE.take_back(connection).map_err(control)
             }
         }
     }

@@ -11,12 +11,7 @@ use super::{
     failure::{self, OnFailure},
     parked::{Kind, Notes},
 };
-use crate::errors;
-
-// The comments keep these apart from the same words in a hook, whose cached statement the authorizer has not seen.
-const SAVEPOINT: &str = "SAVEPOINT es_event -- es";
-const ROLLBACK: &str = "ROLLBACK TO es_event -- es";
-const RELEASE: &str = "RELEASE es_event -- es";
+use crate::{errors, savepoint::Savepoint};
 
 /// Events to handle, and where the checkpoint is afterwards.
 #[derive(Clone, Debug)]
@@ -123,24 +118,20 @@ impl Inner {
         care: &Care,
     ) -> Result<Applied, Error> {
         let meta = &event.meta;
-        let control = |sql: &str| {
-            let done = connection.prepare_cached(sql).and_then(|mut statement| statement.execute(()));
-            done.map_err(|error| self.target.place().error("setting a savepoint", error))
-        };
+        let control = |error| self.target.place().error("setting a savepoint", error);
         let why = match care.given_up.get(&meta.position) {
             Some(why) => why.clone(),
             None => {
-                control(SAVEPOINT)?;
+                Savepoint::EVENT.set(connection).map_err(control)?;
                 match self.apply(connection, guard, event) {
                     Ok(()) => {
-                        control(RELEASE)?;
+                        Savepoint::EVENT.release(connection).map_err(control)?;
                         return Ok(Applied::Yes);
                     }
                     // The hook has ended the transaction: there is nothing to go back to.
                     Err(error) if connection.is_autocommit() => return Err(error),
                     Err(Error::ProjectionFaulted { name, position, source }) => {
-                        control(ROLLBACK)?;
-                        control(RELEASE)?;
+                        Savepoint::EVENT.take_back(connection).map_err(control)?;
                         if !care.last && !failure::is_permanent(&*source) {
                             return Ok(Applied::NotYet(Error::ProjectionFaulted { name, position, source }));
                         }

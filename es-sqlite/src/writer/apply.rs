@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, collections::HashSet};
 
-use es_core::{Appended, CommandId, Commit, Committed, Error, NewEvent, Outcome, Timestamp};
+use es_core::{Appended, ClaimChange, CommandId, Commit, Committed, Error, NewEvent, Outcome, StreamKey, Timestamp};
 
 use super::{
     batch::{Broken, Transaction, Work},
@@ -102,7 +102,8 @@ fn append(
     schedule: &[schedule::Change],
     transaction: &mut Transaction<'_>,
 ) -> Result<Appended, Stop> {
-    let mut streams = match admissible(commit, transaction) {
+    let changes = commit.claim_changes();
+    let mut streams = match admissible(commit, &changes, transaction) {
         Ok(streams) => streams,
         // A command that was answered gets its answer, whatever became of its streams since.
         Err(Stop::Refused(error)) => {
@@ -154,7 +155,7 @@ fn append(
         transaction.ledger.moved(&append.stream, known);
         *stream = Some(known);
     }
-    take_keys(commit, &streams, transaction).map_err(Broken::by("recording unique keys"))?;
+    take_keys(commit, &changes, &streams, transaction).map_err(Broken::by("recording unique keys"))?;
     reached("after taking unique keys");
     schedule::apply(transaction.connection, commit.tenant.as_ref(), schedule)
         .map_err(Broken::by("changing the schedule"))?;
@@ -166,10 +167,14 @@ fn append(
 }
 
 /// The streams of a commit that nothing speaks against.
-fn admissible(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Vec<Option<Stream>>, Stop> {
+fn admissible(
+    commit: &Commit,
+    changes: &Changes<'_>,
+    transaction: &mut Transaction<'_>,
+) -> Result<Vec<Option<Stream>>, Stop> {
     let streams = as_expected(commit, transaction)?;
     reached("after looking up the streams");
-    keys_are_free(commit, &streams, transaction)?;
+    keys_are_free(commit, changes, &streams, transaction)?;
     reached("after looking up unique keys");
     Ok(streams)
 }
@@ -210,13 +215,20 @@ fn as_expected(commit: &Commit, transaction: &mut Transaction<'_>) -> Result<Vec
     Ok(streams)
 }
 
+/// A commit's net effect on unique keys: [`Commit::claim_changes`].
+type Changes<'c> = [(&'c StreamKey, &'c ClaimChange)];
+
 /// Refuses a key that another stream holds and does not give back in this very commit.
-fn keys_are_free(commit: &Commit, streams: &[Option<Stream>], transaction: &Transaction<'_>) -> Result<(), Stop> {
-    let changes = commit.claim_changes();
+fn keys_are_free(
+    commit: &Commit,
+    changes: &Changes<'_>,
+    streams: &[Option<Stream>],
+    transaction: &Transaction<'_>,
+) -> Result<(), Stop> {
     let mut given_back = HashSet::new();
     let mut taken = HashSet::new();
     for (key, change) in changes {
-        let at = commit.streams.iter().position(|append| append.stream == *key);
+        let at = commit.streams.iter().position(|append| append.stream == **key);
         let own = at.and_then(|at| streams[at]).map(|stream| stream.id);
         let name = (change.constraint.as_str(), change.key.as_str());
         if change.release {
@@ -233,9 +245,14 @@ fn keys_are_free(commit: &Commit, streams: &[Option<Stream>], transaction: &Tran
     Ok(())
 }
 
-fn take_keys(commit: &Commit, streams: &[Option<Stream>], transaction: &Transaction<'_>) -> rusqlite::Result<()> {
-    for (key, change) in commit.claim_changes() {
-        let at = commit.streams.iter().position(|append| append.stream == *key);
+fn take_keys(
+    commit: &Commit,
+    changes: &Changes<'_>,
+    streams: &[Option<Stream>],
+    transaction: &Transaction<'_>,
+) -> rusqlite::Result<()> {
+    for (key, change) in changes {
+        let at = commit.streams.iter().position(|append| append.stream == **key);
         if let Some(stream) = at.and_then(|at| streams[at]) {
             claims::change(transaction.connection, commit.tenant.as_ref(), change, stream.id)?;
         }

@@ -6,7 +6,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use es_core::{Clock, Timestamp};
+use es_core::{Clock, Timestamp, store::ANSWERS_ARE_KEPT};
 use rusqlite::Connection;
 
 use crate::commands;
@@ -124,7 +124,7 @@ impl Housekeeping {
             None => stored.saturating_add(LEAP),
         };
         self.now = self.clock.now().min(latest);
-        let kept = i64::try_from(commands::KEPT.as_micros()).unwrap_or(i64::MAX);
+        let kept = i64::try_from(ANSWERS_ARE_KEPT.as_micros()).unwrap_or(i64::MAX);
         let cutoff = Timestamp::from_micros(self.now.as_micros().saturating_sub(kept));
         let deleted = commands::forget(&transaction, cutoff, FORGET_AT_ONCE)?;
         if deleted == 0 && self.now.since(stored) < Duration::from_secs(60 * 60) {

@@ -12,7 +12,7 @@ use super::{
     apply::Stop,
     batch::{Broken, Transaction},
 };
-use crate::{errors::Place, names::Names, projection::Guard};
+use crate::{errors::Place, names::Names, projection::Guard, savepoint::Savepoint};
 
 /// A read model that follows the log inside the transaction that appends to it.
 pub(crate) trait Inline: Send + Sync {
@@ -48,14 +48,9 @@ pub(super) fn kept(
         return append(transaction);
     }
     let connection = transaction.connection;
-    let control = |sql: &str| {
-        connection
-            .prepare_cached(sql)
-            .and_then(|mut statement| statement.execute(()))
-            .map_err(Broken::by("setting a savepoint"))
-    };
+    let broken = Broken::by("setting a savepoint");
     let before = *transaction.ledger.end();
-    control("SAVEPOINT es_append -- es")?;
+    Savepoint::APPEND.set(connection).map_err(&broken)?;
     let appended = match append(transaction) {
         Err(Stop::Broken(broken)) => return Err(Stop::Broken(broken)),
         answer => answer,
@@ -66,15 +61,14 @@ pub(super) fn kept(
         let log = (connection, transaction.ledger.names(), transaction.place);
         let Err(error) = inline.follow(log, transaction.guard, commit.clone()) else { continue };
         if !connection.is_autocommit() {
-            control("ROLLBACK TO es_append -- es")?;
-            control("RELEASE es_append -- es")?;
+            Savepoint::APPEND.take_back(connection).map_err(&broken)?;
             transaction.ledger.taken_back(before);
         }
         return Err(Stop::Refused(error));
     }
     // A read that failed may have ended the transaction, which the caller notices.
     if !connection.is_autocommit() {
-        control("RELEASE es_append -- es")?;
+        Savepoint::APPEND.release(connection).map_err(&broken)?;
     }
     appended
 }

@@ -7,7 +7,7 @@ use super::{
     batch::{Broken, Transaction, Work},
     queue::Reply,
 };
-use crate::projection::Guard;
+use crate::{projection::Guard, savepoint::Savepoint};
 
 /// A closure with an answer. It may be called again on a fresh transaction.
 pub(crate) struct Task<T, F> {
@@ -34,21 +34,17 @@ where
     fn apply(&mut self, transaction: &mut Transaction<'_>) -> Result<(), Broken> {
         self.reply.start();
         let connection = transaction.connection;
-        let control = |sql: &str| {
-            connection
-                .prepare_cached(sql)
-                .and_then(|mut statement| statement.execute(()))
-                .map_err(Broken::by("setting a savepoint"))
-        };
-        control("SAVEPOINT es_task -- es")?;
+        let broken = Broken::by("setting a savepoint");
+        Savepoint::TASK.set(connection).map_err(&broken)?;
         let answer = (self.run)(connection, transaction.guard);
         if connection.is_autocommit() {
             return Err(Broken::ended("running a projection", answer.err()));
         }
-        if answer.is_err() {
-            control("ROLLBACK TO es_task -- es")?;
-        }
-        control("RELEASE es_task -- es")?;
+        let ended = match answer {
+            Ok(_) => Savepoint::TASK.release(connection),
+            Err(_) => Savepoint::TASK.take_back(connection),
+        };
+        ended.map_err(&broken)?;
         self.answer = Some(answer);
         Ok(())
     }
