@@ -323,6 +323,22 @@ pub enum Error {
         /// How long we waited.
         after: Duration,
     },
+    /// A server or a member of a group did not take us in, and will not until something is changed.
+    #[error("refused by {by}: {why}")]
+    Refused {
+        /// Who refused.
+        by: String,
+        /// Why, and what to do about it.
+        why: String,
+    },
+    /// A copy of the log is not a copy of this store's log. Nothing was overwritten.
+    #[error("{what} has diverged from its store: {why}")]
+    Diverged {
+        /// Which copy.
+        what: String,
+        /// Where it differs, and what to do about it.
+        why: String,
+    },
     /// Nobody is there to answer, and nothing was done.
     #[error("unavailable: {why}")]
     Unavailable {
@@ -408,6 +424,8 @@ impl Error {
             | Self::ProjectionChanged { .. }
             | Self::ProjectionFaulted { .. }
             | Self::SendingUnfinished { .. }
+            | Self::Refused { .. }
+            | Self::Diverged { .. }
             | Self::UnknownProjection { .. } => Retry::Never,
         }
     }
