@@ -1,8 +1,11 @@
 //! Moving a program from one process to many machines, over NATS.
 
 mod connection;
+mod envelope;
 mod escape;
+mod event_subject;
 mod options;
 
 pub use connection::Nats;
+pub use envelope::{Content, Envelope};
 pub use options::NatsOptions;

@@ -34,7 +34,7 @@ pub struct Envelope {
     /// The field `encoding`.
     #[prost(enumeration = "Encoding", tag = "10")]
     pub encoding: i32,
-    /// The event exactly as it was encoded when it was emitted.
+    /// The event exactly as it was encoded when it was emitted. Left out of a stub: see payload_size.
     #[prost(bytes = "vec", tag = "11")]
     pub payload: ::prost::alloc::vec::Vec<u8>,
     /// The field `recorded_at`.
@@ -49,9 +49,17 @@ pub struct Envelope {
     /// The field `commit_last`.
     #[prost(uint64, tag = "15")]
     pub commit_last: u64,
-    /// Over the fields above, as the store computes it; 0 when the store keeps none.
+    /// XXH3-64 (seed 0) of all bytes of the message before this field, which is written last: the ten bytes at its end are
+    /// 81 01 and this number, little-endian. Always there; what does not end so is damaged or cut off.
     #[prost(fixed64, tag = "16")]
     pub checksum: u64,
+    /// Only in a stub: the event is larger than the server takes, and was published without its payload, which has so many
+    /// bytes and this XXH3-64 (seed 0). The store's endpoint hands out the whole envelope.
+    #[prost(uint64, tag = "17")]
+    pub payload_size: u64,
+    /// The field `payload_checksum`.
+    #[prost(fixed64, tag = "18")]
+    pub payload_checksum: u64,
 }
 /// Where an event came from, stored beside it.
 #[derive(Clone, PartialEq, ::prost::Message)]
