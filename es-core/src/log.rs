@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{Filter, Page, Result, Timestamp, store::BoxFuture};
+use crate::{Error, Filter, Page, Result, Timestamp, store::BoxFuture};
 
 /// Which store this is.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -44,6 +44,11 @@ pub trait EventLog: fmt::Debug + Send + Sync + 'static {
 
     /// The time by the store's clock.
     fn now(&self) -> Timestamp;
+
+    /// What it means that a checkpoint lies beyond the head: for a store, that it was restored to an older state.
+    fn ends_before(&self, name: &str, checkpoint: u64, head: u64) -> Error {
+        Error::CheckpointAhead { name: name.to_owned(), checkpoint, head }
+    }
 }
 
 impl<L: EventLog + ?Sized> EventLog for Arc<L> {
@@ -65,5 +70,9 @@ impl<L: EventLog + ?Sized> EventLog for Arc<L> {
 
     fn now(&self) -> Timestamp {
         (**self).now()
+    }
+
+    fn ends_before(&self, name: &str, checkpoint: u64, head: u64) -> Error {
+        (**self).ends_before(name, checkpoint, head)
     }
 }

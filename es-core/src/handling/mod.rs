@@ -77,26 +77,26 @@ impl<H: Handler> Handling<H> {
         Ok(mine.filter(|_| stored.len() == self.turns.len()).map_or(lowest, |checkpoint| checkpoint.position))
     }
 
-    pub(crate) async fn advance(&self, store: &dyn EventLog, partition: u32) -> Result<Progress> {
+    pub(crate) async fn advance(&self, log: &dyn EventLog, partition: u32) -> Result<Progress> {
         let (name, partitions) = (&self.name, self.partitions());
         let no_such = || Error::invalid_request(format!("`{name}` has {partitions} partitions, none is {partition}"));
         let turn = self.turns.get(partition as usize).ok_or_else(no_such)?;
         let mut attempts = turn.lock().await;
         // Before the head, which never is behind a checkpoint that was read earlier.
-        let stored = self.stored(store.identity().id).await?;
-        let head = store.head().await?;
+        let stored = self.stored(log.identity().id).await?;
+        let head = log.head().await?;
         if let Some(ahead) = stored.iter().map(|checkpoint| checkpoint.position).find(|position| *position > head) {
-            return Err(Error::CheckpointAhead { name: name.to_string(), checkpoint: ahead, head });
+            return Err(log.ends_before(name, ahead, head));
         }
         if stored.len() != self.turns.len() {
-            return self.repartition(store, partition, &stored, head, &mut attempts).await;
+            return self.repartition(log, partition, &stored, head, &mut attempts).await;
         }
         let checkpoint = stored.get(partition as usize).ok_or_else(no_such)?;
         match self.hold(checkpoint, head).await? {
             Hold::Idle(progress) => Ok(progress),
             Hold::Held(held) => {
                 let until = Until { head, last: head, of: partitions };
-                self.page(store, held, until, &mut attempts).await
+                self.page(log, held, until, &mut attempts).await
             }
         }
     }

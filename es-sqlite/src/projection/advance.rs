@@ -72,8 +72,7 @@ impl Inner {
     ) -> Result<Progress, Error> {
         let head = log.head().await?;
         if checkpoint.position > head {
-            let (name, checkpoint) = (self.name.clone(), checkpoint.position);
-            return Err(Error::CheckpointAhead { name, checkpoint, head });
+            return Err(log.ends_before(&self.name, checkpoint.position, head));
         }
         let limit = match self.target {
             Target::Store(_) if head - checkpoint.position <= PAGE as u64 => PAGE_NEAR_HEAD,

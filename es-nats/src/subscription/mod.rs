@@ -1,0 +1,155 @@
+//! The log of a store elsewhere, read from the stream that its relay fills.
+
+mod cursor;
+mod events;
+mod head;
+mod page;
+mod source;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use es_core::{
+    Error, EventLog, Filter, Page, Result, StoreIdentity, SystemClock, Timestamp, store::BoxFuture, time::Clock,
+};
+use tokio::{runtime::Handle, sync::watch};
+
+use self::{cursor::Cursor, head::Watching, source::Source};
+use crate::{Nats, event_subject::subjects_of};
+
+/// Consumers that are kept for the readers they belong to, at most.
+const IDLE: usize = 64;
+
+/// A copy of a store's log: what follows the store in its own process follows this in another.
+///
+/// Each reader has a checkpoint in its own database, and reads on from there. The stream's sequence is the event's
+/// position, so what comes twice, out of order or not at all is noticed: an event is handled when it is the next one.
+///
+/// ```
+/// # use es_core::{HookBuilder, Result, Runner};
+/// # use es_nats::{Nats, Subscription};
+/// # async fn example(projection: impl es_core::Subscriber) -> Result<()> {
+/// let nats = Nats::connect("nats://127.0.0.1").await?;
+/// let log = Subscription::open(&nats, "bank").await?;
+/// // SqliteProjection::builder("balances")...build_over("balances.db", log.clone())?
+/// let running = Runner::new(log).run(projection).start()?;
+/// # drop(running); Ok(()) }
+/// ```
+///
+/// A reader with a [`Filter`] of stream types and event types is sent these only. A message that somebody deleted from
+/// the stream is fetched from the store, as long as its relay runs; a filtered reader is not told of it, so leave the
+/// stream to its relay.
+#[derive(Clone)]
+pub struct Subscription(Arc<Inner>);
+
+struct Inner {
+    source: Source,
+    head: watch::Sender<u64>,
+    idle: Mutex<Vec<Cursor>>,
+    runtime: Handle,
+    _watching: Watching,
+}
+
+impl Subscription {
+    /// Opens the stream of this name, which a relay has made.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Error::Unavailable) when there is no such stream yet, or the server does not answer;
+    /// [`Diverged`](Error::Diverged) when it is no copy of a store.
+    pub async fn open(nats: &Nats, stream: impl Into<String>) -> Result<Self> {
+        let (source, head) = Source::open(nats, stream.into()).await?;
+        let head = watch::Sender::new(head);
+        let _watching = Watching::start(source.clone(), head.clone());
+        let (idle, runtime) = (Mutex::default(), Handle::current());
+        Ok(Self(Arc::new(Inner { source, head, idle, runtime, _watching })))
+    }
+
+    /// The stream's name.
+    pub fn stream(&self) -> &str {
+        self.0.source.stream()
+    }
+}
+
+impl Inner {
+    async fn read(&self, after: u64, limit: usize, filter: &Filter) -> Result<Page> {
+        if limit == 0 {
+            return Ok(Page { events: Vec::new(), scanned_to: after });
+        }
+        let mut cursor = self.cursor(after, filter).await?;
+        // A cursor that failed is not kept: the next read begins with a new one.
+        let page = cursor.page(limit, *self.head.borrow(), filter).await?;
+        self.keep(cursor);
+        Ok(page)
+    }
+
+    /// The cursor that has come so far with this filter, or a new one.
+    async fn cursor(&self, after: u64, filter: &Filter) -> Result<Cursor> {
+        let subjects = subjects_of(self.source.prefix(), filter);
+        let kept = {
+            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+            let found = idle.iter().position(|cursor| cursor.continues(after, &subjects));
+            found.map(|at| idle.remove(at))
+        };
+        match kept {
+            Some(cursor) => Ok(cursor),
+            None => Cursor::open(self.source.clone(), after, subjects).await,
+        }
+    }
+
+    fn keep(&self, cursor: Cursor) {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        if idle.len() == IDLE {
+            idle.remove(0);
+        }
+        idle.push(cursor);
+    }
+}
+
+impl EventLog for Subscription {
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
+        // On the runtime of the connection: whoever waits for the page need not be on one.
+        let reading = self.0.runtime.spawn(async move { inner.read(after, limit, &filter).await });
+        Box::pin(async move { reading.await.unwrap_or_else(|_| Err(Error::ShuttingDown)) })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        let inner = Arc::clone(&self.0);
+        let asking = self.0.runtime.spawn(async move { inner.source.head().await });
+        Box::pin(async move { asking.await.unwrap_or_else(|_| Err(Error::ShuttingDown)) })
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.head.subscribe()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.source.identity().clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        SystemClock.now()
+    }
+
+    /// A stream may lose its end when its server does. Its relay fills it again.
+    fn ends_before(&self, name: &str, checkpoint: u64, head: u64) -> Error {
+        let why = format!(
+            "`{name}` has seen position {checkpoint}, stream `{}` ends at {head}: it lost its end; its relay will fill \
+             it again",
+            self.stream()
+        );
+        Error::Unavailable { why }
+    }
+}
+
+impl fmt::Debug for Subscription {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Subscription")
+            .field("stream", &self.stream())
+            .field("store", self.0.source.identity())
+            .field("head", &*self.0.head.borrow())
+            .finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,134 @@
+//! The stream, and whose events it has.
+
+use std::time::Duration;
+
+use async_nats::jetstream::{
+    ErrorCode,
+    consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
+    context::GetStreamErrorKind,
+    stream::{Config, Info, Stream},
+};
+use es_core::{Error, RecordedEvent, Result, StoreIdentity};
+
+use crate::{Content, Envelope, Nats, relay, store_endpoint::stored_event};
+
+/// The server's error code for a stream that is not there.
+const NOT_FOUND: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
+/// For how long the server remembers where a reader was that does not ask.
+const REMEMBERED: Duration = Duration::from_secs(300);
+
+/// The stream of one store. Cloning is cheap enough for a reader.
+#[derive(Clone)]
+pub(super) struct Source {
+    nats: Nats,
+    stream: Stream,
+    prefix: String,
+    store: StoreIdentity,
+}
+
+impl Source {
+    /// The stream, and where it ends.
+    pub(super) async fn open(nats: &Nats, name: String) -> Result<(Self, u64)> {
+        let stream = nats.jetstream().get_stream(&name).await.map_err(|error| match error.kind() {
+            GetStreamErrorKind::JetStream(error) if error.error_code() == NOT_FOUND => Error::Unavailable {
+                why: format!("there is no stream `{name}` yet; it is made when its store's relay first runs"),
+            },
+            _ => unavailable(error),
+        })?;
+        let Info { config, state, .. } = stream.cached_info();
+        let (store, prefix) = described(config)?;
+        let head = state.last_sequence;
+        Ok((Self { nats: nats.clone(), prefix, store, stream }, head))
+    }
+
+    pub(super) fn stream(&self) -> &str {
+        &self.stream.cached_info().config.name
+    }
+
+    pub(super) fn prefix(&self) -> &str {
+        &self.prefix
+    }
+
+    pub(super) fn identity(&self) -> &StoreIdentity {
+        &self.store
+    }
+
+    /// Where the stream ends now. Fails when it is not the stream it was any more.
+    pub(super) async fn head(&self) -> Result<u64> {
+        Ok(self.info().await?.state.last_sequence)
+    }
+
+    pub(super) async fn info(&self) -> Result<Info> {
+        let info = self.stream.get_info().await.map_err(unavailable)?;
+        let (store, _) = described(&info.config)?;
+        if store.id == self.store.id {
+            return Ok(info);
+        }
+        let why = format!("it was made again with the events of store {}, before it had those of {}", store.id, self.store.id);
+        Err(diverged(self.stream(), why))
+    }
+
+    /// A consumer that begins after a position.
+    pub(super) async fn consumer(&self, after: u64, subjects: &[String], headers_only: bool) -> Result<PullConsumer> {
+        let everything = matches!(subjects, [one] if *one == format!("{}.>", self.prefix));
+        let filter_subjects = if everything { Vec::new() } else { subjects.to_vec() };
+        let config = pull::Config {
+            deliver_policy: DeliverPolicy::ByStartSequence { start_sequence: after + 1 },
+            // The reader's checkpoint is in its own database; what it has seen is no matter of the server's.
+            ack_policy: AckPolicy::None,
+            inactive_threshold: REMEMBERED,
+            num_replicas: 1,
+            memory_storage: true,
+            filter_subjects: filter_subjects.clone(),
+            headers_only,
+            ..pull::Config::default()
+        };
+        let consumer = self.stream.create_consumer(config).await.map_err(unavailable)?;
+        let echoed = &consumer.cached_info().config;
+        // A server that does not know several filters leaves them out, and would send everything.
+        if echoed.filter_subjects != filter_subjects && [echoed.filter_subject.clone()] != *filter_subjects {
+            let why = "it does not filter by several subjects; update it to 2.10 or newer".into();
+            return Err(Error::Refused { by: "the NATS server".into(), why });
+        }
+        Ok(consumer)
+    }
+
+    /// The event of a message, which has to be the one of its place.
+    pub(super) async fn event(&self, message: &async_nats::Message, sequence: u64) -> Result<RecordedEvent> {
+        let envelope = Envelope::decode(&message.payload)?;
+        let (position, store) = (envelope.meta.position, envelope.store.id);
+        if store != self.store.id || position != sequence {
+            let why = format!("message {sequence} is the event of store {store} at position {position}");
+            return Err(diverged(self.stream(), why));
+        }
+        match envelope.content {
+            Content::Whole(payload) => Ok(RecordedEvent { meta: envelope.meta, payload }),
+            Content::LeftOut { .. } => self.fetch(position).await,
+        }
+    }
+
+    /// An event that the stream does not have, from its store.
+    pub(super) async fn fetch(&self, position: u64) -> Result<RecordedEvent> {
+        let envelope = stored_event(self.nats.client(), self.store.id, position).await?;
+        envelope.into_event().ok_or_else(|| Error::Corrupt {
+            what: format!("event at position {position}"),
+            why: "its store has answered without its content".into(),
+        })
+    }
+}
+
+fn described(config: &Config) -> Result<(StoreIdentity, String)> {
+    let store = relay::store_of(config)?;
+    match config.subjects.as_slice() {
+        [subject] if subject.ends_with(".>") => Ok((store, subject[..subject.len() - 2].to_owned())),
+        subjects => Err(diverged(&config.name, format!("its subjects are {}, not those of a relay", subjects.join(", ")))),
+    }
+}
+
+pub(super) fn unavailable(error: impl std::fmt::Display) -> Error {
+    Error::Unavailable { why: format!("NATS: {error}") }
+}
+
+fn diverged(stream: &str, why: String) -> Error {
+    Error::Diverged { what: format!("stream `{stream}`"), why }
+}
