@@ -50,7 +50,8 @@ pub struct Progress {
     pub recorded_at: Option<Timestamp>,
     /// Someone else owns the partition: nothing was done, and the checkpoint is theirs.
     pub standby: bool,
-    /// The next event could not be handled yet: to be tried again after this long.
+    /// The next event could not be handled yet: to be tried again after this long. When caught up: to be called again
+    /// after this long, also without an event.
     pub again_after: Option<Duration>,
 }
 
@@ -81,7 +82,7 @@ impl Progress {
         self
     }
 
-    /// The next event is to be tried again after a while.
+    /// The next event is to be tried again after a while; when caught up, without waiting for an event.
     #[must_use]
     pub fn again_after(mut self, pause: Duration) -> Self {
         self.again_after = Some(pause);

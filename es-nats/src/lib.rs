@@ -5,7 +5,10 @@ mod envelope;
 mod escape;
 mod event_subject;
 mod options;
+mod relay;
+mod store_endpoint;
 
 pub use connection::Nats;
 pub use envelope::{Content, Envelope};
 pub use options::NatsOptions;
+pub use relay::{Relay, RelayBuilder, RelayStatus, Verified};

@@ -24,6 +24,7 @@ pub(super) struct Task {
 enum Next {
     Page,
     Event,
+    EventOr(Duration),
     Pause(Duration),
     Resume,
 }
@@ -80,6 +81,7 @@ impl Task {
 
     fn after(&self, progress: Progress) -> Next {
         match progress {
+            Progress { again_after: Some(pause), caught_up: true, .. } => Next::EventOr(pause),
             Progress { again_after: Some(pause), .. } => Next::Pause(pause),
             Progress { standby: true, checkpoint, .. } if checkpoint < *self.head.borrow() => Next::Pause(LOOK_AGAIN),
             Progress { standby: true, .. } | Progress { caught_up: true, .. } => Next::Event,
@@ -109,6 +111,10 @@ impl Task {
                 Next::Event if head.changed().await.is_ok() => {}
                 // The store has gone, and nothing will come.
                 Next::Event => std::future::pending().await,
+                Next::EventOr(pause) => tokio::select! {
+                    Ok(()) = head.changed() => {}
+                    () = sleep(pause) => {}
+                },
                 Next::Pause(pause) => sleep(pause).await,
                 Next::Resume => std::future::pending().await,
             }

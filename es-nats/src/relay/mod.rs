@@ -1,0 +1,213 @@
+//! The store's events in a stream of JetStream.
+
+mod builder;
+mod errors;
+mod lease;
+mod open;
+mod reseed;
+mod session;
+mod settings;
+mod status;
+mod verify;
+mod window;
+
+use std::{
+    fmt,
+    sync::{Arc, Mutex as Shared, PoisonError},
+    time::{Duration, Instant},
+};
+
+use async_nats::jetstream::stream::Config;
+use es_core::{
+    CheckpointStore, Error, EventStore, Filter, Progress, Result, Subscriber,
+    checkpoints::Held,
+    store::{BoxFuture, StoreIdentity},
+};
+use tokio::sync::Mutex;
+use uuid::Uuid;
+
+use self::session::Session;
+pub use self::{builder::RelayBuilder, status::RelayStatus, verify::Verified};
+use crate::{Nats, store_endpoint::Serving};
+
+/// Events read at once.
+const PAGE: usize = 500;
+/// How often one with nothing to do looks whether the connection is the same: behind another one, the stream may have
+/// lost its end.
+const LOOK: Duration = Duration::from_secs(1);
+
+/// Publishes every event of a store to a stream of JetStream, in order, exactly once each. Give it to a
+/// [`Runner`](es_core::Runner); its name there is `relay:` and the stream's.
+///
+/// ```
+/// # use es_core::{CheckpointStore, EventStore, Result, Runner};
+/// # use es_nats::{Nats, Relay};
+/// # async fn example<S: EventStore + CheckpointStore + Clone>(store: S) -> Result<()> {
+/// let nats = Nats::connect("nats://127.0.0.1").await?;
+/// let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
+/// let running = Runner::new(store).run(relay).start()?;
+/// println!("{} events behind", running.status("relay:bank")?.lag_events);
+/// # running.shutdown().await;
+/// # Ok(()) }
+/// ```
+///
+/// # What a message is
+/// Its body is an [`Envelope`](crate::Envelope), its sequence in the stream the event's position, its subject
+/// `evt.{tenant or %}.{package or %}.{Aggregate}.{Event}.{id}`, each part escaped. An event larger than the server takes
+/// is published without its payload. The relay hands out stored events on `es.store.{store id}.events`, so that readers
+/// get it whole, and what the stream has lost.
+///
+/// # What is promised
+/// The stream is a copy of the store: each message is only taken right behind the event before it. Whenever there is
+/// doubt (a server that does not answer, a lost connection, a refusal), the relay asks the stream where it ends, and goes
+/// on when what stands there is its own event of that position. A stream that has lost its end, because a server acknowledges
+/// before it writes to disk, is filled again.
+///
+/// The relay stops, with [`Error::Diverged`] and nothing overwritten, at a stream that is
+/// - ahead of the store, or has other events: the store was restored to an older state;
+/// - gone, empty or purged, though it had events: [`reseed`](Self::reseed) makes it anew;
+/// - of another store: it needs another name.
+///
+/// A stream of other settings is [`Error::Refused`].
+///
+/// # Several processes
+/// One relay at a time publishes to a stream; the others stand by, and take over when its lease is over and there are
+/// events. Should two do so at once, the stream takes each event once.
+///
+/// # When the server is away
+/// Appends go on as ever, and the relay falls behind: at most 1,024 messages and 8 MiB are under way. It goes on where
+/// the stream ends.
+#[derive(Clone)]
+pub struct Relay(Arc<Inner>);
+
+struct Inner {
+    name: Arc<str>,
+    nats: Nats,
+    config: Config,
+    prefix: String,
+    lease: Duration,
+    owner: Uuid,
+    identity: StoreIdentity,
+    store: Arc<dyn EventStore>,
+    checkpoints: Arc<dyn CheckpointStore>,
+    /// One page at a time, also when several clones are run.
+    work: Mutex<Work>,
+    status: Shared<RelayStatus>,
+}
+
+/// What is under way.
+#[derive(Debug, Default)]
+struct Work {
+    held: Option<Held>,
+    session: Option<Session>,
+    /// When the checkpoint was last written.
+    written: Option<Instant>,
+    serving: Option<Serving>,
+}
+
+impl Work {
+    /// Forgets what is under way: what was not acknowledged may be stored or not.
+    fn stop(&mut self) {
+        (self.held, self.session) = (None, None);
+    }
+}
+
+impl Relay {
+    /// Starts building a relay over a connection.
+    pub fn builder(nats: &Nats) -> RelayBuilder {
+        RelayBuilder::new(nats.clone())
+    }
+
+    /// What is known of the stream; how far behind it is, the [`Running`](es_core::Running) tells.
+    pub fn status(&self) -> RelayStatus {
+        self.0.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+}
+
+impl Inner {
+    async fn advance(&self, store: &dyn EventStore) -> Result<Progress> {
+        let identity = store.identity();
+        if identity != self.identity {
+            let (expected, actual) = (self.identity.id.to_string(), identity.id.to_string());
+            return Err(Error::StoreIdentityChanged { name: self.name.to_string(), expected, actual });
+        }
+        let work = &mut *self.work.lock().await;
+        if work.serving.is_none() {
+            work.serving = Some(Serving::start(&self.nats, self.store.clone()).await?);
+        }
+        let advanced = self.page(work, store).await;
+        if advanced.is_err() {
+            // The next session finds out what became of the messages that are under way.
+            work.stop();
+        }
+        self.note(work, advanced.as_ref().err());
+        advanced
+    }
+
+    async fn page(&self, work: &mut Work, store: &dyn EventStore) -> Result<Progress> {
+        let head = store.head().await?;
+        let usable = work.session.as_ref().is_some_and(Session::is_current);
+        if !usable {
+            work.session = None;
+        }
+        if let Some(acked) = work.session.as_ref().map(Session::acked).filter(|acked| *acked == head) {
+            self.remember(work, false).await?;
+            return Ok(Progress::at(acked).caught_up(true).again_after(LOOK));
+        }
+        if let Some(theirs) = self.hold(work, store).await? {
+            return Ok(Progress::at(theirs.position).standby());
+        }
+        let remembered = work.held.as_ref().map_or(0, |held| held.at.position);
+        let session = match &mut work.session {
+            Some(session) => session,
+            none => none.insert(self.open(store, head, remembered).await?),
+        };
+        let page = store.read_all(session.published(), PAGE, &Filter::all()).await?;
+        for event in &page.events {
+            session.publish(event).await?;
+        }
+        let caught_up = page.scanned_to >= head;
+        if caught_up {
+            session.settle().await?;
+        }
+        let (acked, (handled, last)) = (session.acked(), session.take_fresh());
+        self.remember(work, false).await?;
+        let progress = Progress::at(acked).caught_up(caught_up).handled(handled, last);
+        Ok(if caught_up { progress.again_after(LOOK) } else { progress })
+    }
+
+    async fn give_back(&self) {
+        let work = &mut *self.work.lock().await;
+        if let Err(error) = self.remember(work, true).await {
+            tracing::warn!(name = &*self.name, %error, "how far it was is not written down; it will ask the stream");
+        }
+        *work = Work::default();
+        if let Err(error) = self.checkpoints.release(&self.name, self.owner).await {
+            tracing::warn!(name = &*self.name, %error, "its lease was not given back; the next owner waits for its end");
+        }
+    }
+}
+
+impl Subscriber for Relay {
+    fn name(&self) -> &str {
+        &self.0.name
+    }
+
+    fn checkpoint(&self, _: u32) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async { Ok(self.0.checkpoint().await?.position) })
+    }
+
+    fn advance<'a>(&'a self, store: &'a dyn EventStore, _: u32) -> BoxFuture<'a, Result<Progress>> {
+        Box::pin(self.0.advance(store))
+    }
+
+    fn give_back(&self) -> BoxFuture<'_, ()> {
+        Box::pin(self.0.give_back())
+    }
+}
+
+impl fmt::Debug for Relay {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Relay").field("name", &self.0.name).field("store", &self.0.identity).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,223 @@
+//! Publishing in order, many messages under way at once, as long as there is no doubt.
+
+use std::{sync::atomic::Ordering, time::Duration};
+
+use async_nats::{
+    Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber, connection::State,
+    header::NATS_EXPECTED_LAST_SEQUENCE, jetstream::ErrorCode,
+};
+use bytes::Bytes;
+use es_core::{Error, RecordedEvent, Result, Timestamp};
+use futures_util::{FutureExt, StreamExt};
+use serde::Deserialize;
+use tokio::time::{Instant, timeout, timeout_at};
+
+use super::{errors, window::Window};
+use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
+
+/// Without an acknowledgement for so long, a server is taken for gone.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How often one that waits looks whether the connection is still the same.
+const LOOK: Duration = Duration::from_millis(20);
+/// More than the headers of a message need.
+const HEADERS: usize = 96;
+/// Bytes of the longest subject: what a server takes in one line, less what else is in it.
+const LONGEST_SUBJECT: usize = 3_800;
+
+/// One run of publishing. It ends with the first doubt: what was not acknowledged by then may be stored or not.
+#[derive(Debug)]
+pub(super) struct Session {
+    client: Client,
+    connects: u64,
+    acks: Subscriber,
+    inbox: String,
+    stream: String,
+    prefix: String,
+    /// The largest message of the stream; the server may take less.
+    largest: usize,
+    writer: EnvelopeWriter,
+    window: Window,
+}
+
+/// The server's answer to a message.
+#[derive(Deserialize)]
+struct Answer<'a> {
+    #[serde(default)]
+    seq: u64,
+    #[serde(default, borrow)]
+    stream: std::borrow::Cow<'a, str>,
+    error: Option<async_nats::jetstream::Error>,
+}
+
+/// Which connection this is; another one is another session.
+pub(super) fn connection_of(client: &Client) -> Result<u64> {
+    match client.connection_state() {
+        State::Connected => Ok(client.statistics().connects.load(Ordering::Relaxed)),
+        _ => Err(Error::Unavailable { why: "not connected to NATS".into() }),
+    }
+}
+
+impl Session {
+    /// Begins to publish after a position, to a stream that ends there.
+    pub(super) async fn begin(
+        client: &Client,
+        connects: u64,
+        writer: EnvelopeWriter,
+        config: &async_nats::jetstream::stream::Config,
+        prefix: &str,
+        after: u64,
+    ) -> Result<Self> {
+        let inbox = client.new_inbox();
+        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(errors::connection)?;
+        Ok(Self {
+            client: client.clone(),
+            connects,
+            acks,
+            inbox,
+            stream: config.name.clone(),
+            prefix: prefix.to_owned(),
+            largest: usize::try_from(config.max_message_size).ok().filter(|size| *size > 0).unwrap_or(usize::MAX),
+            writer,
+            window: Window::after(after),
+        })
+    }
+
+    /// Whether the connection is still the one it began with.
+    pub(super) fn is_current(&self) -> bool {
+        connection_of(&self.client).is_ok_and(|connects| connects == self.connects)
+    }
+
+    /// Publishes the event after the last one, once there is room for it.
+    pub(super) async fn publish(&mut self, event: &RecordedEvent) -> Result<()> {
+        let position = event.meta.position;
+        if position != self.window.last() + 1 {
+            let why = format!("position {} was to come next", self.window.last() + 1);
+            return Err(Error::Corrupt { what: format!("event at position {position}"), why });
+        }
+        let subject = event_subject(&self.prefix, &event.meta);
+        if subject.len() > LONGEST_SUBJECT {
+            let what = "subject of an event (the ids in it)";
+            return Err(Error::TooLarge { what, limit: LONGEST_SUBJECT, actual: subject.len() });
+        }
+        let body = self.body(event);
+        let bytes = body.len();
+        while !self.window.has_room(bytes) {
+            self.wait().await?;
+        }
+        let mut headers = HeaderMap::new();
+        headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(position - 1));
+        let reply = format!("{}.{position}", self.inbox);
+        let sending = self.client.publish_with_reply_and_headers(subject, reply, headers, body);
+        timeout(PATIENCE, sending).await.map_err(|_| self.silent())?.map_err(errors::connection)?;
+        self.window.sent(&event.meta, bytes);
+        while let Some(ack) = self.acks.next().now_or_never() {
+            self.answered(ack)?;
+        }
+        Ok(())
+    }
+
+    /// The event's envelope, without its payload where the server would not take it.
+    fn body(&mut self, event: &RecordedEvent) -> Bytes {
+        let limit = self.client.max_payload().min(self.largest).saturating_sub(HEADERS);
+        if event.payload.len() < limit {
+            let whole = self.writer.whole(event);
+            if whole.len() <= limit {
+                return whole;
+            }
+        }
+        tracing::warn!(
+            position = event.meta.position,
+            bytes = event.payload.len(),
+            limit,
+            "an event is larger than the server takes; it is published without its payload"
+        );
+        self.writer.stub(event)
+    }
+
+    /// Waits until everything that was published is acknowledged.
+    pub(super) async fn settle(&mut self) -> Result<()> {
+        while self.window.outstanding() > 0 {
+            self.wait().await?;
+        }
+        Ok(())
+    }
+
+    /// Waits for an acknowledgement, and takes those that are there with it.
+    async fn wait(&mut self) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        let ack = loop {
+            let look = deadline.min(Instant::now() + LOOK);
+            match timeout_at(look, self.acks.next()).await {
+                Ok(ack) => break ack,
+                Err(_) if !self.is_current() => {
+                    return Err(Error::Unavailable { why: "the connection to NATS was lost".into() });
+                }
+                Err(_) if look >= deadline => return Err(self.silent()),
+                Err(_) => {}
+            }
+        };
+        self.answered(ack)?;
+        while let Some(ack) = self.acks.next().now_or_never() {
+            self.answered(ack)?;
+        }
+        Ok(())
+    }
+
+    fn answered(&mut self, message: Option<Message>) -> Result<()> {
+        let Some(message) = message else {
+            return Err(Error::Unavailable { why: "the connection to NATS was closed".into() });
+        };
+        if message.status == Some(StatusCode::NO_RESPONDERS) {
+            return Err(Error::Unavailable { why: format!("stream `{}` does not take messages", self.stream) });
+        }
+        let position = message.subject.rsplit_once('.').and_then(|(_, position)| position.parse().ok());
+        let answer: Answer<'_> = serde_json::from_slice(&message.payload)
+            .map_err(|error| Error::Unavailable { why: format!("NATS answered with something else: {error}") })?;
+        match (position, answer.error) {
+            // Also as a duplicate: it is what stands at this position.
+            (Some(position), None) if answer.seq == position && answer.stream == self.stream => {
+                self.window.acked(position);
+                Ok(())
+            }
+            (_, None) => Err(Error::Unavailable {
+                why: format!("stream `{}` put a message at {}, not at {position:?}", answer.stream, answer.seq),
+            }),
+            (_, Some(error)) => Err(self.refused(&error)),
+        }
+    }
+
+    /// All refusals are doubts: what the stream holds decides what is done next.
+    fn refused(&self, error: &async_nats::jetstream::Error) -> Error {
+        const ELSEWHERE: [ErrorCode; 2] =
+            [ErrorCode::STREAM_WRONG_LAST_SEQUENCE, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
+        let why = match ELSEWHERE.contains(&error.error_code()) {
+            true => format!("stream `{}` does not end where it should: {error}", self.stream),
+            false => format!("stream `{}` refused a message: {error}", self.stream),
+        };
+        Error::Unavailable { why }
+    }
+
+    fn silent(&self) -> Error {
+        let left = self.window.outstanding();
+        Error::Unavailable { why: format!("NATS has acknowledged none of {left} messages for {PATIENCE:?}") }
+    }
+
+    /// The position after which publishing goes on.
+    pub(super) fn published(&self) -> u64 {
+        self.window.last()
+    }
+
+    /// Everything up to this position is acknowledged.
+    pub(super) fn acked(&self) -> u64 {
+        self.window.acked_to()
+    }
+
+    pub(super) fn outstanding(&self) -> usize {
+        self.window.outstanding()
+    }
+
+    /// How many events were acknowledged since this was last asked, and when the last of them was recorded.
+    pub(super) fn take_fresh(&mut self) -> (u64, Option<Timestamp>) {
+        self.window.take_fresh()
+    }
+}
