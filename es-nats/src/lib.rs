@@ -7,8 +7,10 @@ mod event_subject;
 mod options;
 mod relay;
 mod store_endpoint;
+mod subscription;
 
 pub use connection::Nats;
 pub use envelope::{Content, Envelope};
 pub use options::NatsOptions;
 pub use relay::{Relay, RelayBuilder, RelayStatus, Verified};
+pub use subscription::Subscription;

@@ -19,14 +19,14 @@ use std::{
 
 use async_nats::jetstream::stream::Config;
 use es_core::{
-    CheckpointStore, Error, EventStore, Filter, Progress, Result, Subscriber,
-    checkpoints::Held,
-    store::{BoxFuture, StoreIdentity},
+    CheckpointStore, Error, EventLog, Filter, Progress, Result, StoreIdentity, Subscriber, checkpoints::Held,
+    store::BoxFuture,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use self::session::Session;
+pub(crate) use self::settings::store_of;
 pub use self::{builder::RelayBuilder, status::RelayStatus, verify::Verified};
 use crate::{Nats, store_endpoint::Serving};
 
@@ -40,9 +40,9 @@ const LOOK: Duration = Duration::from_secs(1);
 /// [`Runner`](es_core::Runner); its name there is `relay:` and the stream's.
 ///
 /// ```
-/// # use es_core::{CheckpointStore, EventStore, Result, Runner};
+/// # use es_core::{CheckpointStore, EventLog, Result, Runner};
 /// # use es_nats::{Nats, Relay};
-/// # async fn example<S: EventStore + CheckpointStore + Clone>(store: S) -> Result<()> {
+/// # async fn example<S: EventLog + CheckpointStore + Clone>(store: S) -> Result<()> {
 /// let nats = Nats::connect("nats://127.0.0.1").await?;
 /// let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
 /// let running = Runner::new(store).run(relay).start()?;
@@ -88,7 +88,7 @@ struct Inner {
     lease: Duration,
     owner: Uuid,
     identity: StoreIdentity,
-    store: Arc<dyn EventStore>,
+    store: Arc<dyn EventLog>,
     checkpoints: Arc<dyn CheckpointStore>,
     /// One page at a time, also when several clones are run.
     work: Mutex<Work>,
@@ -125,7 +125,7 @@ impl Relay {
 }
 
 impl Inner {
-    async fn advance(&self, store: &dyn EventStore) -> Result<Progress> {
+    async fn advance(&self, store: &dyn EventLog) -> Result<Progress> {
         let identity = store.identity();
         if identity != self.identity {
             let (expected, actual) = (self.identity.id.to_string(), identity.id.to_string());
@@ -144,7 +144,7 @@ impl Inner {
         advanced
     }
 
-    async fn page(&self, work: &mut Work, store: &dyn EventStore) -> Result<Progress> {
+    async fn page(&self, work: &mut Work, store: &dyn EventLog) -> Result<Progress> {
         let head = store.head().await?;
         let usable = work.session.as_ref().is_some_and(Session::is_current);
         if !usable {
@@ -197,7 +197,7 @@ impl Subscriber for Relay {
         Box::pin(async { Ok(self.0.checkpoint().await?.position) })
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, _: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, _: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(self.0.advance(store))
     }
 

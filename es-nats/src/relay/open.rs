@@ -6,7 +6,7 @@ use async_nats::jetstream::{
     stream::{Config, RawMessageErrorKind, Stream},
 };
 use bytes::Bytes;
-use es_core::{Error, EventStore, Filter, RecordedEvent, Result};
+use es_core::{Error, EventLog, Filter, RecordedEvent, Result};
 
 use super::{
     Inner,
@@ -27,7 +27,7 @@ const SETTLED: [ErrorCode; 3] =
 
 impl Inner {
     /// Begins to publish after what the stream has, if all of that is ours. `remembered` is how far the relay has been.
-    pub(super) async fn open(&self, store: &dyn EventStore, head: u64, remembered: u64) -> Result<Session> {
+    pub(super) async fn open(&self, store: &dyn EventLog, head: u64, remembered: u64) -> Result<Session> {
         let client = self.nats.client();
         let connects = connection_of(client)?;
         if !client.is_server_compatible(2, 10, 0) {
@@ -96,7 +96,7 @@ impl Inner {
     }
 
     /// The stream's last sequence, once it is known that what stands there is ours.
-    async fn end(&self, store: &dyn EventStore, head: u64, remembered: u64, stream: &Stream) -> Result<u64> {
+    async fn end(&self, store: &dyn EventLog, head: u64, remembered: u64, stream: &Stream) -> Result<u64> {
         let info = stream.cached_info();
         let (state, name) = (&info.state, &info.config.name);
         let (first, last) = (state.first_sequence, state.last_sequence);
@@ -162,7 +162,7 @@ impl Inner {
 }
 
 /// The event at a position that the store has.
-pub(super) async fn event_at(store: &dyn EventStore, position: u64) -> Result<RecordedEvent> {
+pub(super) async fn event_at(store: &dyn EventLog, position: u64) -> Result<RecordedEvent> {
     let page = store.read_all(position - 1, 1, &Filter::all()).await?;
     let event = page.events.into_iter().next().filter(|event| event.meta.position == position);
     event.ok_or_else(|| Error::Corrupt { what: format!("event at position {position}"), why: "it is missing".into() })

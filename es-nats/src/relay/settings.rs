@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use es_core::{Error, Result, store::StoreIdentity};
+use es_core::{Error, Result, StoreIdentity};
 use uuid::Uuid;
 
 use super::errors::diverged;
@@ -100,6 +100,19 @@ fn essential(config: &Config) -> [(&'static str, String); 11] {
 
 fn age(age: Duration) -> String {
     if age.is_zero() { "none".to_owned() } else { format!("{age:?}") }
+}
+
+/// The store whose events a stream has.
+pub(crate) fn store_of(found: &Config) -> Result<StoreIdentity> {
+    let text = |key| found.metadata.get(key).map(String::as_str);
+    let id = text(STORE).and_then(|id| Uuid::try_parse(id).ok());
+    match (id, text(POSITIONS), text(EPOCH).and_then(|epoch| epoch.parse().ok())) {
+        (Some(id), Some(SEQUENCE_IS_POSITION), Some(epoch)) => Ok(StoreIdentity { id, epoch }),
+        (None, ..) => {
+            Err(diverged(&found.name, "no relay has made it; name the stream that the relay of a store fills"))
+        }
+        _ => Err(diverged(&found.name, "it was made by a newer version of this library; update it")),
+    }
 }
 
 /// The epoch of the store whose stream this is, if it is ours.

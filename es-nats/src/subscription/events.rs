@@ -4,7 +4,7 @@ use std::collections::VecDeque;
 
 use es_core::{Encoded, Error, EventLog, EventMeta, EventSet, Filter, RecordedEvent, Result};
 use futures_util::{
-    Stream, TryStreamExt,
+    StreamExt,
     stream::{BoxStream, try_unfold},
 };
 use tokio::sync::watch;
@@ -54,8 +54,9 @@ impl Subscription {
         &self,
         stream_type: impl Into<String>,
         after: u64,
-    ) -> impl Stream<Item = Result<(S, EventMeta)>> + Send + use<S> {
-        self.events(after, Filter::all().stream_types([stream_type.into()])).and_then(async |event| decode(event))
+    ) -> BoxStream<'static, Result<(S, EventMeta)>> {
+        let events = self.events(after, Filter::all().stream_types([stream_type.into()]));
+        Box::pin(events.map(|event| event.and_then(decode)))
     }
 }
 
@@ -82,12 +83,8 @@ fn decode<S: EventSet>(event: RecordedEvent) -> Result<(S, EventMeta)> {
         let (stream, event_type) = ((*meta.stream).clone(), meta.event_type.to_string());
         return Err(Error::UnknownEventType { stream, event_type, position: meta.position });
     }
-    let encoded = Encoded {
-        event_type: &meta.event_type,
-        schema_version: meta.schema_version,
-        encoding: meta.encoding,
-        payload,
-    };
+    let encoded =
+        Encoded { event_type: &meta.event_type, schema_version: meta.schema_version, encoding: meta.encoding, payload };
     let decoded = S::decode(encoded).map_err(|source| Error::Decode {
         what: format!("event `{}` at position {}", meta.event_type, meta.position),
         source,

@@ -11,9 +11,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use es_core::{
-    Error, EventLog, Filter, Page, Result, StoreIdentity, SystemClock, Timestamp, store::BoxFuture, time::Clock,
-};
+use es_core::{Clock, Error, EventLog, Filter, Page, Result, StoreIdentity, SystemClock, Timestamp, store::BoxFuture};
 use tokio::{runtime::Handle, sync::watch};
 
 use self::{cursor::Cursor, head::Watching, source::Source};
@@ -79,7 +77,8 @@ impl Inner {
         }
         let mut cursor = self.cursor(after, filter).await?;
         // A cursor that failed is not kept: the next read begins with a new one.
-        let page = cursor.page(limit, *self.head.borrow(), filter).await?;
+        let head = *self.head.borrow();
+        let page = cursor.page(limit, head, filter).await?;
         self.keep(cursor);
         Ok(page)
     }

@@ -64,7 +64,10 @@ impl Source {
         if store.id == self.store.id {
             return Ok(info);
         }
-        let why = format!("it was made again with the events of store {}, before it had those of {}", store.id, self.store.id);
+        let why = format!(
+            "it was made again with the events of store {}, before it had those of {}",
+            store.id, self.store.id
+        );
         Err(diverged(self.stream(), why))
     }
 
@@ -121,7 +124,9 @@ fn described(config: &Config) -> Result<(StoreIdentity, String)> {
     let store = relay::store_of(config)?;
     match config.subjects.as_slice() {
         [subject] if subject.ends_with(".>") => Ok((store, subject[..subject.len() - 2].to_owned())),
-        subjects => Err(diverged(&config.name, format!("its subjects are {}, not those of a relay", subjects.join(", ")))),
+        subjects => {
+            Err(diverged(&config.name, format!("its subjects are {}, not those of a relay", subjects.join(", "))))
+        }
     }
 }
 
