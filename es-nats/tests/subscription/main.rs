@@ -1,0 +1,9 @@
+//! Following a store from elsewhere, through the stream that its relay fills.
+
+#[path = "../support/mod.rs"]
+mod support;
+
+mod events;
+mod faults;
+mod log;
+mod readers;
