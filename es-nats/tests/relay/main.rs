@@ -1,0 +1,8 @@
+//! Relays over real servers, from real stores. `TORTURE=long` makes the faults last longer.
+
+mod diverged;
+mod faults;
+mod large;
+mod order;
+mod several;
+mod support;
