@@ -1,6 +1,7 @@
 //! The store's events in a stream of JetStream.
 
 mod builder;
+mod compare;
 mod errors;
 mod lease;
 mod open;
@@ -100,15 +101,25 @@ struct Inner {
 struct Work {
     held: Option<Held>,
     session: Option<Session>,
+    /// Up to here the stream had our events, as it has acknowledged itself.
+    confirmed: u64,
     /// When the checkpoint was last written.
     written: Option<Instant>,
     serving: Option<Serving>,
 }
 
 impl Work {
-    /// Forgets what is under way: what was not acknowledged may be stored or not.
+    /// Ends the session: what was not acknowledged may be stored or not.
+    fn end_session(&mut self) {
+        if let Some(session) = self.session.take() {
+            self.confirmed = session.acked();
+        }
+    }
+
+    /// Also forgets the lease, which may be someone else's.
     fn stop(&mut self) {
-        (self.held, self.session) = (None, None);
+        self.end_session();
+        self.held = None;
     }
 }
 
@@ -146,9 +157,8 @@ impl Inner {
 
     async fn page(&self, work: &mut Work, store: &dyn EventLog) -> Result<Progress> {
         let head = store.head().await?;
-        let usable = work.session.as_ref().is_some_and(Session::is_current);
-        if !usable {
-            work.session = None;
+        if !work.session.as_ref().is_some_and(Session::is_usable) {
+            work.end_session();
         }
         if let Some(acked) = work.session.as_ref().map(Session::acked).filter(|acked| *acked == head) {
             self.remember(work, false).await?;
@@ -157,10 +167,10 @@ impl Inner {
         if let Some(theirs) = self.hold(work, store).await? {
             return Ok(Progress::at(theirs.position).standby());
         }
-        let remembered = work.held.as_ref().map_or(0, |held| held.at.position);
+        let confirmed = work.held.as_ref().map_or(0, |held| held.at.position).max(work.confirmed);
         let session = match &mut work.session {
             Some(session) => session,
-            none => none.insert(self.open(store, head, remembered).await?),
+            none => none.insert(self.open(store, confirmed).await?),
         };
         let page = store.read_all(session.published(), PAGE, &Filter::all()).await?;
         for event in &page.events {

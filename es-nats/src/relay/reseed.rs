@@ -39,6 +39,7 @@ impl Inner {
             settings::epoch_of(&stream.cached_info().config, &self.identity)?;
             context.delete_stream(&self.config.name).await.map_err(connection)?;
         }
+        work.confirmed = 0;
         if let Some(held) = work.held.take() {
             // From here on there never was a stream: should we not come to make it, the relay does.
             work.held = Some(self.checkpoints.advance(&held, 0, None).await?);

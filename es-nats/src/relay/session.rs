@@ -19,6 +19,8 @@ use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How often one that waits looks whether the connection is still the same.
 const LOOK: Duration = Duration::from_millis(20);
+/// A session at rest ends after so long.
+const LONGEST: Duration = Duration::from_secs(30);
 /// More than the headers of a message need.
 const HEADERS: usize = 96;
 /// Bytes of the longest subject: what a server takes in one line, less what else is in it.
@@ -29,6 +31,7 @@ const LONGEST_SUBJECT: usize = 3_800;
 pub(super) struct Session {
     client: Client,
     connects: u64,
+    begun: Instant,
     acks: Subscriber,
     inbox: String,
     stream: String,
@@ -72,6 +75,7 @@ impl Session {
         Ok(Self {
             client: client.clone(),
             connects,
+            begun: Instant::now(),
             acks,
             inbox,
             stream: config.name.clone(),
@@ -82,8 +86,13 @@ impl Session {
         })
     }
 
+    /// Whether it can go on. One that has nothing under way ends after a while, so that the next one looks at the stream.
+    pub(super) fn is_usable(&self) -> bool {
+        self.is_current() && (self.window.outstanding() > 0 || self.begun.elapsed() < LONGEST)
+    }
+
     /// Whether the connection is still the one it began with.
-    pub(super) fn is_current(&self) -> bool {
+    fn is_current(&self) -> bool {
         connection_of(&self.client).is_ok_and(|connects| connects == self.connects)
     }
 

@@ -1,6 +1,6 @@
 //! One reader's place in the stream.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use async_nats::jetstream::consumer::PullConsumer;
 use es_core::{Error, Filter, Page, RecordedEvent, Result};
@@ -25,8 +25,10 @@ pub(super) struct Cursor {
     subjects: Vec<String>,
     /// Everything up to here was handed over.
     at: u64,
-    /// The position of the last message that was delivered, or where the consumer began.
+    /// Everything up to here that is wanted was delivered, or fetched.
     delivered: u64,
+    /// The first message the stream had when the consumer was made.
+    begins: u64,
     consumer: PullConsumer,
     /// The consumer's own count of what it has delivered.
     count: u64,
@@ -36,7 +38,9 @@ pub(super) struct Cursor {
 impl Cursor {
     pub(super) async fn open(source: Source, after: u64, subjects: Vec<String>) -> Result<Self> {
         let consumer = source.consumer(after, &subjects, false).await?;
-        Ok(Self { source, subjects, at: after, delivered: after, consumer, count: 0, ahead: VecDeque::new() })
+        let begins = source.extent().await?.first;
+        let ahead = VecDeque::new();
+        Ok(Self { source, subjects, at: after, delivered: after, begins, consumer, count: 0, ahead })
     }
 
     pub(super) fn continues(&self, after: u64, subjects: &[String]) -> bool {
@@ -46,13 +50,26 @@ impl Cursor {
     /// The next page: whole commits, with everything that was published of the filter's subjects up to where it ends.
     pub(super) async fn page(&mut self, limit: usize, known_head: u64, filter: &Filter) -> Result<Page> {
         loop {
-            // What the stream had before the messages are asked for, and while the consumer lived: a filtered reader has
-            // looked at that much when no message is left. One that is sent everything counts what it has.
-            let head = if self.has_all() { 0 } else { self.source.head().await? };
             let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
-            let exhausted = self.fetch(asked).await? < asked;
-            let reached = if exhausted { self.delivered.max(head) } else { self.delivered };
-            let (whole, scanned_to) = cut(&self.ahead, reached);
+            let exhausted = if self.delivered + 1 < self.begins {
+                // The stream no longer has the begin of the log.
+                let most = self.delivered.saturating_add(asked as u64);
+                self.fill(self.delivered + 1..self.begins.min(most + 1)).await?;
+                false
+            } else if self.has_all() {
+                self.fetch(asked, &[]).await? < asked && !self.fill_the_end(known_head).await?
+            } else {
+                // What the stream had before the messages are asked for, and while the consumer lived: so much was looked
+                // at when no message is left.
+                let extent = self.source.extent().await?;
+                let exhausted = self.fetch(asked, &extent.deleted).await? < asked;
+                if exhausted {
+                    self.fill_deleted(extent.last + 1, &extent.deleted).await?;
+                    self.delivered = self.delivered.max(extent.last);
+                }
+                exhausted
+            };
+            let (whole, scanned_to) = cut(&self.ahead, self.delivered);
             if whole > 0 || scanned_to > self.at {
                 self.at = scanned_to;
                 let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
@@ -69,7 +86,7 @@ impl Cursor {
     }
 
     /// Takes what is there, at most so many messages; how many there were.
-    async fn fetch(&mut self, most: usize) -> Result<usize> {
+    async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<usize> {
         let mut messages = self.consumer.fetch().max_messages(most).messages().await.map_err(unavailable)?;
         let mut fetched = 0;
         loop {
@@ -84,28 +101,49 @@ impl Cursor {
                 return Err(unavailable("a message was lost on the way; reading it again"));
             }
             self.count = count;
-            self.fill(sequence).await?;
+            if self.has_all() {
+                self.fill(self.delivered + 1..sequence).await?;
+            } else {
+                self.fill_deleted(sequence, deleted).await?;
+            }
             self.ahead.push_back(self.source.event(&message.message, sequence).await?);
             self.delivered = sequence;
             fetched += 1;
         }
     }
 
-    /// Fetches from the store what the stream should have before a message and does not.
-    async fn fill(&mut self, sequence: u64) -> Result<()> {
-        if !self.has_all() {
-            return Ok(());
+    /// When the stream is said to go on and nothing comes: fetches what was deleted at its end. Whether there was any.
+    async fn fill_the_end(&mut self, known_head: u64) -> Result<bool> {
+        if known_head <= self.delivered {
+            return Ok(false);
         }
-        while self.delivered + 1 < sequence {
-            let missing = self.delivered + 1;
-            let event = self.source.fetch(missing).await.map_err(|error| Error::Unavailable {
+        let (extent, before) = (self.source.extent().await?, self.delivered);
+        while extent.deleted.binary_search(&(self.delivered + 1)).is_ok() {
+            self.fill(self.delivered + 1..self.delivered + 2).await?;
+        }
+        Ok(self.delivered > before)
+    }
+
+    /// Fetches what was deleted after what was delivered, and in front of a sequence.
+    async fn fill_deleted(&mut self, before: u64, deleted: &[u64]) -> Result<()> {
+        let from = deleted.partition_point(|sequence| *sequence <= self.delivered);
+        for &sequence in deleted[from..].iter().take_while(|sequence| **sequence < before) {
+            self.fill(sequence..sequence + 1).await?;
+        }
+        Ok(())
+    }
+
+    /// Fetches from the store what the stream should have and does not.
+    async fn fill(&mut self, missing: Range<u64>) -> Result<()> {
+        for position in missing {
+            let event = self.source.fetch(position).await.map_err(|error| Error::Unavailable {
                 why: format!(
-                    "stream `{}` has no message {missing}, and it can't be fetched from its store: {error}",
+                    "stream `{}` has no message {position}, and it can't be fetched from its store: {error}",
                     self.source.stream()
                 ),
             })?;
             self.ahead.push_back(event);
-            self.delivered = missing;
+            self.delivered = position;
         }
         Ok(())
     }

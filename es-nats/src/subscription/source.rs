@@ -6,7 +6,7 @@ use async_nats::jetstream::{
     ErrorCode,
     consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
     context::GetStreamErrorKind,
-    stream::{Config, Info, Stream},
+    stream::{Config, Info, State, Stream},
 };
 use es_core::{Error, RecordedEvent, Result, StoreIdentity};
 
@@ -24,6 +24,14 @@ pub(super) struct Source {
     stream: Stream,
     prefix: String,
     store: StoreIdentity,
+}
+
+/// What a stream has.
+pub(super) struct Extent {
+    pub(super) first: u64,
+    pub(super) last: u64,
+    /// What was deleted in between, in order.
+    pub(super) deleted: Vec<u64>,
 }
 
 impl Source {
@@ -58,7 +66,19 @@ impl Source {
         Ok(self.info().await?.state.last_sequence)
     }
 
-    pub(super) async fn info(&self) -> Result<Info> {
+    /// From where to where the stream goes, and what it has lost in between.
+    pub(super) async fn extent(&self) -> Result<Extent> {
+        let State { first_sequence, last_sequence, deleted_count, .. } = self.info().await?.state;
+        let mut deleted = Vec::new();
+        if deleted_count.is_some_and(|count| count > 0) {
+            let details = self.stream.info_builder().with_deleted(true).fetch().await.map_err(unavailable)?;
+            deleted = details.info.state.deleted.unwrap_or_default();
+            deleted.sort_unstable();
+        }
+        Ok(Extent { first: first_sequence, last: last_sequence, deleted })
+    }
+
+    async fn info(&self) -> Result<Info> {
         let info = self.stream.get_info().await.map_err(unavailable)?;
         let (store, _) = described(&info.config)?;
         if store.id == self.store.id {

@@ -2,11 +2,11 @@
 
 use std::time::Duration;
 
-use es_core::{EventLog, Runner};
+use es_core::{EventLog, Filter, HookBuilder, Runner};
 use es_nats::Subscription;
 use es_sqlite::SqliteProjection;
 
-use crate::support::{Deposited, Rig, STREAM, append, fill, is_long};
+use crate::support::{Deposited, Rig, STREAM, append, cut_the_last_block, fill, is_long, log};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
@@ -68,27 +68,43 @@ async fn a_server_that_stands_still_is_waited_for() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_the_stream_lost_in_the_middle_is_fetched_from_the_store() {
+async fn what_was_deleted_from_the_stream_is_fetched_from_the_store() {
     let rig = Rig::new().await;
     let nats = rig.nats().await;
-    let relay = es_nats::Relay::builder(&nats).stream(STREAM).config(|config| config.deny_delete = false);
+    let relay = es_nats::Relay::builder(&nats).stream(STREAM).config(|config| {
+        (config.deny_delete, config.deny_purge) = (false, false);
+    });
     let relay = relay.build(&rig.store).await.unwrap();
-    fill(&rig.store, 60).await;
+    fill(&rig.store, 900).await;
     let relaying = Runner::new(rig.store.clone()).run(relay).start().unwrap();
     rig.equal(&relaying).await;
     let stream = rig.stream().await;
-    for lost in [1, 17, 18, 19, 60] {
+    // The begin, some in the middle, and the end.
+    stream.purge().sequence(300).await.unwrap();
+    for lost in [417, 418, 419, 500, 899, 900] {
         stream.delete_message(lost).await.unwrap();
     }
-    append(&rig.store, 5, 2).await;
     let subscription = Subscription::open(&nats, STREAM).await.unwrap();
-    let projection = positions(&rig, subscription.clone());
-    let running = Runner::new(subscription).run(projection.clone()).start().unwrap();
-    running.wait_for_position("positions", 62, PATIENCE).await.unwrap();
-    assert_each_once(&projection, 62).await;
+    for filter in [Filter::all(), Filter::all().stream_types(["bank.v1.Account"])] {
+        let (mut events, mut after) = (Vec::new(), 0);
+        while after < 900 {
+            let page = subscription.read_all(after, 100, &filter).await.unwrap();
+            (after, _) = (page.scanned_to, events.extend(page.events));
+        }
+        assert_eq!(events, log(&rig.store).await, "{filter:?}");
+    }
 
-    // Without a relay nobody has it, and the reader says what it waits for.
+    let projection = positions(&rig, subscription.clone());
+    append(&rig.store, 5, 2).await;
+    let running = Runner::new(subscription.clone()).run(projection.clone()).start().unwrap();
+    running.wait_for_position("positions", 902, PATIENCE).await.unwrap();
+    assert_each_once(&projection, 902).await;
+
     relaying.shutdown().await;
+    let error = subscription.read_all(0, 10, &Filter::all()).await.unwrap_err();
+    let message = error.to_string();
+    assert!(message.contains("stream `bank` has no message 1, and it can't be fetched from its store: "), "{message}");
+    assert!(message.contains("no relay of store"), "{message}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -102,7 +118,9 @@ async fn a_reader_that_is_ahead_of_a_stream_that_lost_its_end_waits_until_it_is_
     assert_eq!(projection.catch_up().await.unwrap(), 200);
     relaying.shutdown().await;
 
-    rig.lose_the_end().await;
+    rig.server.kill();
+    cut_the_last_block(&rig.server);
+    rig.server.restart().await.unwrap();
     let subscription = Subscription::open(&rig.nats().await, STREAM).await.unwrap();
     assert!(subscription.head().await.unwrap() < 200);
     let error = projection.catch_up().await.unwrap_err();

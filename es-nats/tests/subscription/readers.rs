@@ -5,7 +5,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Error, EventLog, Filter, Projection, Runner, Subscriber, runner::State};
+use es_core::{Error, EventLog, Filter, HookBuilder, Projection, Runner, Subscriber, runner::State};
 use es_nats::Subscription;
 use es_sqlite::{SqliteProjection, SqliteProjectionBuilder, SqliteStore};
 

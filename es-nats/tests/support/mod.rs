@@ -2,6 +2,7 @@
 
 #![allow(dead_code, unreachable_pub)]
 use std::{
+    fs::{self, File},
     path::PathBuf,
     time::{Duration, Instant},
 };
@@ -9,8 +10,9 @@ use std::{
 use async_nats::jetstream::{self, consumer::pull, stream};
 use bytes::Bytes;
 use es_core::{
-    AggregateId, Commit, EventLog, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent, Result, Runner,
-    StreamKey, Tenant,
+    AggregateId, Commit, Event, EventLog, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent, Result,
+    Runner, StreamKey, Tenant,
+    error::{DecodeError, EncodeError},
     runner::{Running, State, Status},
 };
 use es_nats::{Content, Envelope, Nats, Relay};
@@ -86,12 +88,53 @@ impl Rig {
         running.shutdown().await;
     }
 
-    /// Waits until everything the store has is relayed, and checks the stream.
-    pub async fn equal(&self, running: &Running) {
+    /// Waits until everything the store has is relayed.
+    pub async fn relayed(&self, running: &Running) {
         let head = self.store.head().await.unwrap();
         reached(running, |status| status.checkpoint >= head).await;
+    }
+
+    /// Waits until everything the store has is relayed, and checks the stream.
+    pub async fn equal(&self, running: &Running) {
+        self.relayed(running).await;
         assert_equal(&self.stream().await, &self.store).await;
     }
+}
+
+/// The event that is appended here: any bytes.
+#[derive(Clone, Debug)]
+pub struct Deposited(pub Vec<u8>);
+
+impl Event for Deposited {
+    const TYPE: &'static str = "bank.v1.MoneyDeposited";
+
+    fn encode(&self, buffer: &mut Vec<u8>) -> Result<(), EncodeError> {
+        buffer.extend_from_slice(&self.0);
+        Ok(())
+    }
+
+    fn decode(payload: &[u8]) -> Result<Self, DecodeError> {
+        Ok(Self(payload.to_vec()))
+    }
+}
+
+/// What a crash of the machine does to what was not synced.
+pub fn cut_the_last_block(server: &NatsServer) {
+    let mut folders = vec![server.store_dir()];
+    let mut blocks = Vec::new();
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap().flatten() {
+            let path = entry.path();
+            match path.is_dir() {
+                true => folders.push(path),
+                false => blocks.extend(Some(path).filter(|path| path.extension().is_some_and(|it| it == "blk"))),
+            }
+        }
+    }
+    let number = |path: &PathBuf| path.file_stem().and_then(|stem| stem.to_str()?.parse::<u64>().ok());
+    let last = blocks.into_iter().max_by_key(number).expect("a stream has blocks");
+    let file = File::options().write(true).open(last).unwrap();
+    file.set_len(file.metadata().unwrap().len() - 300).unwrap();
 }
 
 /// Appends a commit of several events to one of a few streams.

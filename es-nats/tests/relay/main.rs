@@ -1,0 +1,9 @@
+//! Relays over real servers, from real stores. `TORTURE=long` makes the faults last longer.
+
+mod diverged;
+mod faults;
+mod large;
+mod order;
+mod several;
+#[path = "../support/mod.rs"]
+mod support;
