@@ -98,7 +98,9 @@ impl Transport for LocalTransport {
         Box::pin(async move {
             let Some(route) = route else { return Err(Error::NotServed { route: request.service.into_owned() }) };
             match request.timeout {
-                Some(after) => tokio::time::timeout(after, route.0.call(request)).await.unwrap_or(Err(Error::Timeout { after })),
+                Some(after) => {
+                    tokio::time::timeout(after, route.0.call(request)).await.unwrap_or(Err(Error::Timeout { after }))
+                }
                 None => route.0.call(request).await,
             }
         })

@@ -88,7 +88,8 @@ mod tests {
         for here in ["nats://127.0.0.1:4222", "localhost", "nats://[::1]", "nats://127.9.9.9,nats://LOCALHOST:1"] {
             assert!(!tls(here.into()), "{here}");
         }
-        for elsewhere in ["nats://10.0.0.1", "example.com", "nats://127.0.0.1,nats://[2001:db8::1]", "localhost.evil.com"]
+        for elsewhere in
+            ["nats://10.0.0.1", "example.com", "nats://127.0.0.1,nats://[2001:db8::1]", "localhost.evil.com"]
         {
             assert!(tls(elsewhere.into()), "{elsewhere}");
             assert!(!tls(NatsOptions::new(elsewhere).dangerous_plaintext()), "{elsewhere}");

@@ -29,7 +29,8 @@ pub(crate) fn refusal(error: &AppError) -> wire::Response {
 /// # Errors
 /// What the service says; [`Decode`](Error::Decode) for what is no answer.
 pub(crate) fn read(body: &[u8], route: &str, command: Option<&CommandId>) -> Result<Response> {
-    let not_one = |why: String| Error::Decode { what: format!("the answer of {route}"), source: DecodeError::malformed(why) };
+    let not_one =
+        |why: String| Error::Decode { what: format!("the answer of {route}"), source: DecodeError::malformed(why) };
     let response = wire::Response::decode(body).map_err(|error| not_one(error.to_string()))?;
     if !response.success {
         let error = response.error.ok_or_else(|| not_one("it is neither a success nor an error".into()))?;
@@ -75,7 +76,9 @@ mod tests {
     #[test]
     fn a_refusal_comes_back_with_all_it_says() {
         let refusal = AppError::failed_precondition("CLOSED", "it is closed").solution("open it").detail("since", 3);
-        let Error::Rejected(read) = read(&write(Err(refusal.clone().into())), "s.M", None).unwrap_err() else { panic!() };
+        let Error::Rejected(read) = read(&write(Err(refusal.clone().into())), "s.M", None).unwrap_err() else {
+            panic!()
+        };
         assert_eq!(read, refusal);
     }
 

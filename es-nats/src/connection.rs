@@ -107,7 +107,9 @@ fn not_connected(error: &ConnectError) -> Error {
             refused("the NATS server", "it wants a signature, and the nkey given can't make one".into())
         }
         ConnectErrorKind::Tls => refused("TLS", with_cause(error)),
-        ConnectErrorKind::ServerParse => Error::InvalidRequest { why: format!("NATS server URL: {}", with_cause(error)) },
+        ConnectErrorKind::ServerParse => {
+            Error::InvalidRequest { why: format!("NATS server URL: {}", with_cause(error)) }
+        }
         _ => Error::Unavailable { why: format!("NATS: {}", with_cause(error)) },
     }
 }

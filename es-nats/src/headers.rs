@@ -63,9 +63,7 @@ fn plain(name: &HeaderName, value: &str) -> Result<HeaderValue> {
 /// A value with `%`, control characters, and white space at its ends escaped.
 fn escaped(value: &str) -> Cow<'_, str> {
     let last = value.char_indices().next_back().map_or(0, |(at, _)| at);
-    let stays = |(at, c): (usize, char)| {
-        c != '%' && !c.is_control() && !(c.is_whitespace() && (at == 0 || at == last))
-    };
+    let stays = |(at, c): (usize, char)| c != '%' && !c.is_control() && !(c.is_whitespace() && (at == 0 || at == last));
     if value.char_indices().all(stays) {
         return Cow::Borrowed(value);
     }
@@ -179,7 +177,10 @@ mod tests {
         let mut headers = HeaderMap::new();
         headers.append("Command-ID", "c-1");
         headers.append("Command-ID", "c-2");
-        assert_eq!(read(&headers).unwrap_err().to_string(), "invalid request: the header Command-ID is given more than once");
+        assert_eq!(
+            read(&headers).unwrap_err().to_string(),
+            "invalid request: the header Command-ID is given more than once"
+        );
     }
 
     #[test]
@@ -192,7 +193,11 @@ mod tests {
     }
 
     fn any_text() -> impl Strategy<Value = String> {
-        prop_oneof!["[ -~]{0,20}", ".{0,40}", proptest::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter)]
+        prop_oneof![
+            "[ -~]{0,20}",
+            ".{0,40}",
+            proptest::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter)
+        ]
     }
 
     proptest! {

@@ -83,7 +83,11 @@ impl NatsTransport {
         loop {
             if !self.is_connected(call.deadline).await.map_err(|error| Failure::after(sent, error))? {
                 let why = || "no connection to NATS; it is being made again".into();
-                return Err(if sent { Failure::Unknown(timed_out()) } else { Failure::NotDone(Error::Unavailable { why: why() }) });
+                return Err(if sent {
+                    Failure::Unknown(timed_out())
+                } else {
+                    Failure::NotDone(Error::Unavailable { why: why() })
+                });
             }
             if Instant::now() >= call.deadline {
                 return Err(Failure::after(sent, timed_out()));
@@ -102,7 +106,9 @@ impl NatsTransport {
                 Some(Ok(message)) => return Ok(message),
                 Some(Err(error)) => match error.kind() {
                     RequestErrorKind::NoResponders if !sent => {
-                        return Err(Failure::NotDone(Error::Unavailable { why: format!("nothing serves `{}`", call.subject) }));
+                        return Err(Failure::NotDone(Error::Unavailable {
+                            why: format!("nothing serves `{}`", call.subject),
+                        }));
                     }
                     // Who has it may be on the way back.
                     RequestErrorKind::NoResponders => {
@@ -148,7 +154,9 @@ impl NatsTransport {
     fn check_size(&self, call: &Call) -> Result<()> {
         let limit = self.nats.client().max_payload();
         let headers = call.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-        let headers = headers.map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len()).sum::<usize>();
+        let headers = headers
+            .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())
+            .sum::<usize>();
         let actual = call.body.len() + headers + "NATS/1.0\r\n\r\n".len();
         if actual > limit { Err(Error::TooLarge { what: "request", limit, actual }) } else { Ok(()) }
     }

@@ -118,7 +118,9 @@ fn too_large(actual: usize, limit: usize) -> AppError {
     AppError::new(
         Status::Internal,
         "RESPONSE_TOO_LARGE",
-        format!("the answer has {actual} bytes, this NATS server takes {limit}; a command was carried out all the same"),
+        format!(
+            "the answer has {actual} bytes, this NATS server takes {limit}; a command was carried out all the same"
+        ),
     )
     .solution("ask for less at a time, or raise the server's max_payload")
 }

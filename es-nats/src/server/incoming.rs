@@ -41,7 +41,9 @@ fn named(token: &str, header: Option<&str>) -> Result<Tenant> {
 fn believed(header: Option<&str>, rules: &Rules) -> Result<Option<Tenant>> {
     let Some(header) = header else { return Ok(None) };
     if !rules.trust_tenant_header {
-        return Err(invalid("the header Tenant-ID is not believed here: send to `tenant.{tenant}.{package}.{Service}.{Method}`"));
+        return Err(invalid(
+            "the header Tenant-ID is not believed here: send to `tenant.{tenant}.{package}.{Service}.{Method}`",
+        ));
     }
     let tenant = Tenant::new(header)?;
     if !rules.tenants.is_empty() && !rules.tenants.contains(&tenant) {

@@ -63,14 +63,18 @@ impl Candidate {
         let mut members = members(nats, &self.name).await?;
         members.retain(|member| {
             key(&member.metadata) != key(&ours)
-                && member.endpoints.iter().any(|theirs| self.subjects.iter().any(|ours| subject::overlap(ours, &theirs.subject)))
+                && member
+                    .endpoints
+                    .iter()
+                    .any(|theirs| self.subjects.iter().any(|ours| subject::overlap(ours, &theirs.subject)))
         });
         Ok(members)
     }
 
     fn refusal(&self, rival: &Info) -> Error {
         let (store, epoch) = key(&rival.metadata);
-        let theirs = if store.is_empty() { "a store it does not name".into() } else { format!("store {store}, epoch {epoch}") };
+        let theirs =
+            if store.is_empty() { "a store it does not name".into() } else { format!("store {store}, epoch {epoch}") };
         Error::Refused {
             by: format!("the members that serve {}", self.name),
             why: format!(
@@ -89,7 +93,8 @@ fn key(metadata: &HashMap<String, String>) -> (&str, &str) {
 
 /// All members of a service, as they describe themselves.
 async fn members(nats: &Nats, name: &str) -> Result<Vec<Info>> {
-    let unavailable = |why: String| Error::Unavailable { why: format!("the members of {name} could not be asked: {why}") };
+    let unavailable =
+        |why: String| Error::Unavailable { why: format!("the members of {name} could not be asked: {why}") };
     let client = nats.client();
     let inbox = client.new_inbox();
     let mut answers = client.subscribe(inbox.clone()).await.map_err(|error| unavailable(error.to_string()))?;
@@ -109,7 +114,9 @@ async fn members(nats: &Nats, name: &str) -> Result<Vec<Info>> {
             }
             Ok(None) => return Err(unavailable("the connection has ended".into())),
             Err(_) if members.is_empty() => {
-                return Err(unavailable(format!("no answer to $SRV.INFO within {LONGEST:?}; may this user publish it?")));
+                return Err(unavailable(format!(
+                    "no answer to $SRV.INFO within {LONGEST:?}; may this user publish it?"
+                )));
             }
             Err(_) => break,
         }

@@ -1,0 +1,31 @@
+//! Real servers for tests, benches and examples.
+//!
+//! [`NatsServer`] runs a nats-server as a child of the test: a port and a folder of its own, and it ends with the test, even
+//! with one that is killed. Nothing has to be installed: [`NatsVersion`] says where the binary comes from.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), test_servers::Error> {
+//! use test_servers::NatsServer;
+//!
+//! let mut server = NatsServer::start().await?;
+//! println!("{}", server.url());
+//! server.kill();
+//! server.restart().await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Unix only: the faults are signals.
+
+mod binary;
+mod cache;
+mod error;
+mod guarded;
+mod monitor;
+mod ports;
+mod server;
+
+pub use binary::NatsVersion;
+pub use error::Error;
+pub use server::{NatsServer, NatsServerBuilder};
