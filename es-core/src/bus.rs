@@ -63,6 +63,13 @@ impl LocalBus {
         self
     }
 
+    /// What is served so far, in the order of the services' names.
+    pub fn routes(&self) -> Vec<Route> {
+        let mut routes: Vec<_> = self.table(|routes| routes.values().cloned().collect());
+        routes.sort_unstable_by_key(Route::name);
+        routes
+    }
+
     /// A transport to the services of this bus, those served later included.
     pub fn transport(&self) -> LocalTransport {
         LocalTransport { routes: self.routes.clone() }
@@ -89,9 +96,12 @@ impl Transport for LocalTransport {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
         let route = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&*request.service).cloned();
         Box::pin(async move {
-            match route {
-                Some(route) => route.0.call(request).await,
-                None => Err(Error::NotServed { route: request.service.into_owned() }),
+            let Some(route) = route else { return Err(Error::NotServed { route: request.service.into_owned() }) };
+            match request.timeout {
+                Some(after) => {
+                    tokio::time::timeout(after, route.0.call(request)).await.unwrap_or(Err(Error::Timeout { after }))
+                }
+                None => route.0.call(request).await,
             }
         })
     }

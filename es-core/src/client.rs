@@ -100,11 +100,8 @@ impl<R> Pending<R> {
         R: Message + Default,
     {
         let (transport, method, timeout) = (self.transport.clone(), self.method, self.timeout);
-        let answer = transport.call(self.into_request()?);
-        let response = match timeout {
-            Some(after) => tokio::time::timeout(after, answer).await.map_err(|_| Error::Timeout { after })??,
-            None => answer.await?,
-        };
+        let request = Request { timeout, ..self.into_request()? };
+        let response = transport.call(request).await?;
         let decoded = R::decode(&*response.data).map_err(|error| Error::Decode {
             what: format!("the response `{}` of {}", method.output, method.route()),
             source: DecodeError::malformed(error),
@@ -151,7 +148,8 @@ macro_rules! call_options {
                 self
             }
 
-            /// Gives up after this long; without it, the call waits for its answer.
+            /// Gives up after this long. Without it a call within the process waits for its answer, and one over a network for
+            /// as long as its transport is told to.
             pub fn timeout(mut self, after: Duration) -> Self {
                 self.0.timeout = Some(after);
                 self

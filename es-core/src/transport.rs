@@ -1,6 +1,6 @@
 //! Requests, responses, and what carries one to the other.
 
-use std::{borrow::Cow, fmt, sync::Arc};
+use std::{borrow::Cow, fmt, sync::Arc, time::Duration};
 
 use crate::{CommandId, Metadata, Receipt, Result, store::BoxFuture};
 
@@ -40,6 +40,8 @@ pub struct Request {
     pub command_id: Option<CommandId>,
     /// What the caller says about the call.
     pub metadata: Metadata,
+    /// After this long the transport gives up; without it, after as long as the transport thinks right.
+    pub timeout: Option<Duration>,
     /// The encoded message.
     pub body: Vec<u8>,
 }
@@ -58,6 +60,7 @@ impl Request {
             query: false,
             command_id: None,
             metadata: Metadata::default(),
+            timeout: None,
             body: body.into(),
         }
     }
@@ -89,10 +92,12 @@ impl Response {
 
 /// Carries requests to services: in this process ([`LocalBus`](crate::LocalBus)) or elsewhere.
 pub trait Transport: fmt::Debug + Send + Sync + 'static {
-    /// Sends a request and awaits its answer.
+    /// Sends a request and awaits its answer, no longer than the request's timeout.
     ///
     /// # Errors
-    /// What the service reports, [`NotServed`](crate::Error::NotServed), or what the transport reports.
+    /// What the service reports, [`NotServed`](crate::Error::NotServed), or what the transport reports: when it gives up,
+    /// [`Timeout`](crate::Error::Timeout), or [`OutcomeUnknown`](crate::Error::OutcomeUnknown) with the id of a command
+    /// that it gave one.
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>>;
 }
 

@@ -2,7 +2,7 @@
 
 use std::borrow::Cow;
 
-const HEX: &[u8; 16] = b"0123456789ABCDEF";
+use crate::percent;
 
 /// What stands where there is nothing: no tenant, no package. No id is written so, because none is empty.
 pub(crate) const NOTHING: &str = "%";
@@ -21,44 +21,23 @@ pub(crate) fn token(text: &str) -> Cow<'_, str> {
         if is_plain(byte) {
             token.push(char::from(byte));
         } else {
-            token.push('%');
-            token.push(char::from(HEX[usize::from(byte >> 4)]));
-            token.push(char::from(HEX[usize::from(byte & 15)]));
+            percent::push(byte, &mut token);
         }
     }
     Cow::Owned(token)
 }
 
 /// The text of a token; `None` for what [`token`] does not write.
-pub(crate) fn text(token: &str) -> Option<String> {
-    if token == NOTHING {
+pub(crate) fn text(written: &str) -> Option<String> {
+    if written == NOTHING {
         return Some(String::new());
     }
-    let mut bytes = Vec::with_capacity(token.len());
-    let mut rest = token.bytes();
-    while let Some(byte) = rest.next() {
-        match byte {
-            b'%' => {
-                let byte = digit(rest.next()?)? << 4 | digit(rest.next()?)?;
-                if is_plain(byte) {
-                    return None;
-                }
-                bytes.push(byte);
-            }
-            byte if is_plain(byte) => bytes.push(byte),
-            _ => return None,
-        }
-    }
-    String::from_utf8(bytes).ok().filter(|text| !text.is_empty())
+    let text = percent::decode(written)?;
+    (token(&text) == written && !text.is_empty()).then(|| text.into_owned())
 }
 
 fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
-}
-
-fn digit(byte: u8) -> Option<u8> {
-    let digit = HEX.iter().position(|&hex| hex == byte)?;
-    u8::try_from(digit).ok()
 }
 
 #[cfg(test)]

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use es_core::{
-    EventStore, Runner,
+    EventLog, EventStore, Runner,
     runner::{Running, State},
 };
 use es_nats::Relay;

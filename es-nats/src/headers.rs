@@ -1,0 +1,233 @@
+//! What a call says beside its message, as headers: written by transports, read by servers.
+//!
+//! Ids and names stand as they are, so that a program in any language writes and reads them; one that a header can't
+//! carry (it has a control character, or white space at an end) is refused before anything is sent. An entry of the
+//! caller's own is a header `Meta-{key}`, key and value escaped with `%`, so that any text gets through.
+
+use std::{borrow::Cow, str::FromStr};
+
+use async_nats::{HeaderMap, HeaderName, HeaderValue};
+use es_core::{CommandId, Error, Metadata, Result};
+
+use crate::{escape, percent};
+
+const MESSAGE_TYPE: HeaderName = HeaderName::from_static("Message-Type");
+const COMMAND_ID: HeaderName = HeaderName::from_static("Command-ID");
+const TENANT_ID: HeaderName = HeaderName::from_static("Tenant-ID");
+const PRINCIPAL_ID: HeaderName = HeaderName::from_static("Principal-ID");
+const CORRELATION_ID: HeaderName = HeaderName::from_static("Correlation-ID");
+const CAUSATION_ID: HeaderName = HeaderName::from_static("Causation-ID");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const ENTRY: &str = "Meta-";
+
+/// The headers of a call. Its tenant is not among them: the subject says it.
+///
+/// # Errors
+/// [`InvalidRequest`](Error::InvalidRequest) for a value that would arrive as another one.
+pub(crate) fn write(message_type: &str, command_id: Option<&CommandId>, metadata: &Metadata) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    let mut put = |name: HeaderName, value: &str| -> Result<()> {
+        if !value.is_empty() {
+            let value = plain(&name, value)?;
+            headers.insert(name, value);
+        }
+        Ok(())
+    };
+    put(MESSAGE_TYPE, message_type)?;
+    put(COMMAND_ID, command_id.map_or("", CommandId::as_str))?;
+    put(PRINCIPAL_ID, metadata.principal_id.as_deref().unwrap_or_default())?;
+    put(CORRELATION_ID, metadata.correlation_id.as_deref().unwrap_or_default())?;
+    put(CAUSATION_ID, metadata.causation_id.as_deref().unwrap_or_default())?;
+    put(TRACEPARENT, metadata.traceparent.as_deref().unwrap_or_default())?;
+    for (key, value) in &metadata.entries {
+        let name = format!("{ENTRY}{}", escape::token(key));
+        // Neither is ever refused: both are escaped.
+        let name = HeaderName::from_str(&name).map_err(|_| invalid(&name, "is no header name"))?;
+        let value = HeaderValue::from_str(&escaped(value)).map_err(|_| invalid(text(&name), "is no header value"))?;
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+/// A value as it is, if it arrives so: a reader trims, and a control character may end the line.
+fn plain(name: &HeaderName, value: &str) -> Result<HeaderValue> {
+    if let Some((at, c)) = value.char_indices().find(|(_, c)| c.is_control()) {
+        return Err(invalid(text(name), &format!("has the control character U+{:04X} at byte {at}", c as u32)));
+    }
+    if value.trim().len() != value.len() {
+        return Err(invalid(text(name), "has white space at an end"));
+    }
+    HeaderValue::from_str(value).map_err(|_| invalid(text(name), "is no header value"))
+}
+
+/// A value with `%`, control characters, and white space at its ends escaped.
+fn escaped(value: &str) -> Cow<'_, str> {
+    let last = value.char_indices().next_back().map_or(0, |(at, _)| at);
+    let stays = |(at, c): (usize, char)| c != '%' && !c.is_control() && !(c.is_whitespace() && (at == 0 || at == last));
+    if value.char_indices().all(stays) {
+        return Cow::Borrowed(value);
+    }
+    let mut escaped = String::with_capacity(value.len() + 8);
+    for (at, c) in value.char_indices() {
+        if stays((at, c)) {
+            escaped.push(c);
+        } else {
+            c.encode_utf8(&mut [0; 4]).bytes().for_each(|byte| percent::push(byte, &mut escaped));
+        }
+    }
+    Cow::Owned(escaped)
+}
+
+/// What the headers of a call say.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    pub(crate) message_type: String,
+    pub(crate) command_id: Option<CommandId>,
+    /// Believed only where the server was told to.
+    pub(crate) tenant: Option<String>,
+    /// Without the tenant.
+    pub(crate) metadata: Metadata,
+}
+
+/// Reads the headers of a call. Headers of other names are someone else's.
+///
+/// # Errors
+/// [`InvalidId`](Error::InvalidId), [`TooLarge`](Error::TooLarge) or [`InvalidRequest`](Error::InvalidRequest) for a header
+/// that means nothing, or two things.
+pub(crate) fn read(headers: &HeaderMap) -> Result<Read> {
+    let mut read = Read::default();
+    for (name, values) in headers.iter() {
+        let known = [
+            (&MESSAGE_TYPE, Known::MessageType),
+            (&COMMAND_ID, Known::Command),
+            (&TENANT_ID, Known::Tenant),
+            (&PRINCIPAL_ID, Known::Principal),
+            (&CORRELATION_ID, Known::Correlation),
+            (&CAUSATION_ID, Known::Causation),
+            (&TRACEPARENT, Known::Trace),
+        ];
+        let known = known.into_iter().find(|(known, _)| *known == name).map(|(_, known)| known);
+        let key = text(name).strip_prefix(ENTRY);
+        if known.is_none() && key.is_none() {
+            continue;
+        }
+        let [value] = &**values else { return Err(invalid(text(name), "is given more than once")) };
+        let value = value.as_str();
+        match (known, key) {
+            (Some(_), _) if value.is_empty() => {}
+            (Some(Known::MessageType), _) => read.message_type = value.to_owned(),
+            (Some(Known::Command), _) => read.command_id = Some(CommandId::new(value)?),
+            (Some(Known::Tenant), _) => read.tenant = Some(value.to_owned()),
+            (Some(Known::Principal), _) => read.metadata.principal_id = Some(value.to_owned()),
+            (Some(Known::Correlation), _) => read.metadata.correlation_id = Some(value.to_owned()),
+            (Some(Known::Causation), _) => read.metadata.causation_id = Some(value.to_owned()),
+            (Some(Known::Trace), _) => read.metadata.traceparent = Some(value.to_owned()),
+            (None, Some(key)) => {
+                let key = escape::text(key).ok_or_else(|| invalid(text(name), "has a key that is not escaped"))?;
+                let value = percent::decode(value)
+                    .ok_or_else(|| invalid(text(name), "has a value with a `%` that is not escaped as `%25`"))?;
+                read.metadata.entries.insert(key, value.into_owned());
+            }
+            (None, None) => {}
+        }
+    }
+    Ok(read)
+}
+
+/// A header's name as it is written.
+pub(crate) fn text(name: &HeaderName) -> &str {
+    name.as_ref()
+}
+
+#[derive(Clone, Copy)]
+enum Known {
+    MessageType,
+    Command,
+    Tenant,
+    Principal,
+    Correlation,
+    Causation,
+    Trace,
+}
+
+fn invalid(name: &str, why: &str) -> Error {
+    Error::InvalidRequest { why: format!("the header {name} {why}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// As a reader of the wire has it: values trimmed.
+    fn arrived(headers: &HeaderMap) -> HeaderMap {
+        let mut arrived = HeaderMap::new();
+        for (name, values) in headers.iter() {
+            for value in values {
+                assert!(!value.as_str().contains(['\r', '\n']), "{value:?}");
+                arrived.append(name.clone(), HeaderValue::from_str(value.as_str().trim()).unwrap());
+            }
+        }
+        arrived
+    }
+
+    #[test]
+    fn a_header_given_twice_is_refused() {
+        let mut headers = HeaderMap::new();
+        headers.append("Command-ID", "c-1");
+        headers.append("Command-ID", "c-2");
+        assert_eq!(
+            read(&headers).unwrap_err().to_string(),
+            "invalid request: the header Command-ID is given more than once"
+        );
+    }
+
+    #[test]
+    fn an_entry_of_another_program_is_refused_when_it_is_not_escaped() {
+        for (name, value) in [("Meta-rate", "100%"), ("Meta-a.b", "1"), ("Meta-", "1")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(name, value);
+            assert!(read(&headers).is_err(), "{name}: {value}");
+        }
+    }
+
+    fn any_text() -> impl Strategy<Value = String> {
+        prop_oneof![
+            "[ -~]{0,20}",
+            ".{0,40}",
+            proptest::collection::vec(any::<char>(), 0..20).prop_map(String::from_iter)
+        ]
+    }
+
+    proptest! {
+        #[test]
+        fn what_is_written_is_read_or_refused(
+            principal in any_text(), correlation in any_text(), causation in any_text(), trace in any_text(),
+            entries in proptest::collection::btree_map(any_text(), any_text(), 0..4), id in "[!-~]{1,30}",
+        ) {
+            let mut metadata = Metadata::default()
+                .principal(&principal).correlation(&correlation).causation(&causation).traceparent(&trace);
+            metadata.entries = entries;
+            let command = CommandId::new(&id).unwrap();
+            let carried = [&principal, &correlation, &causation, &trace]
+                .iter().all(|text| text.trim() == **text && !text.contains(char::is_control));
+            match write("bank.v1.Deposit", Some(&command), &metadata) {
+                Ok(headers) => {
+                    prop_assert!(carried);
+                    let read = read(&arrived(&headers)).unwrap();
+                    let some = |text: &String| (!text.is_empty()).then(|| text.clone());
+                    prop_assert_eq!(read.metadata.principal_id, some(&principal));
+                    prop_assert_eq!(read.metadata.correlation_id, some(&correlation));
+                    prop_assert_eq!(read.metadata.causation_id, some(&causation));
+                    prop_assert_eq!(read.metadata.traceparent, some(&trace));
+                    prop_assert_eq!(read.metadata.entries, metadata.entries);
+                    prop_assert_eq!(read.command_id, Some(command));
+                    prop_assert_eq!(&*read.message_type, "bank.v1.Deposit");
+                    prop_assert_eq!(read.tenant, None);
+                }
+                Err(error) => prop_assert!(!carried, "{}", error),
+            }
+        }
+    }
+}
