@@ -152,11 +152,8 @@ impl EventStore for SqliteStore {
     }
 
     fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move {
-            let fold = move |reader: &mut Reader| fold::fold(reader, stream, after, visit);
-            // What comes after a snapshot or a state in memory is short; a stream from its beginning may not be.
-            if after > 0 { self.0.readers.look_up(fold).await } else { self.0.readers.read(fold).await }
-        })
+        // It tells the runtime itself, once the stream turns out to be long.
+        Box::pin(self.0.readers.look_up(move |reader| fold::fold(reader, stream, after, visit)))
     }
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
