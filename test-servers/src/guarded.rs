@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{self, Write};
+use std::os::unix::process::CommandExt;
 use std::process::{Child, Command, ExitStatus, Stdio};
 
 use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
@@ -28,6 +29,8 @@ impl Guarded {
             .stdin(Stdio::piped())
             .stdout(log.try_clone()?)
             .stderr(log.try_clone()?)
+            // Ctrl-C at the terminal is for the holder, who may still need the server.
+            .process_group(0)
             .spawn()?;
         let go = child.stdin.take();
         let watch = Command::new("sh")

@@ -74,7 +74,7 @@ impl NatsServer {
     /// JetStream's folder, to look into or to damage while the server is down.
     #[must_use]
     pub fn store_dir(&self) -> PathBuf {
-        self.folder.path().join("store")
+        self.builder.store_dir.clone().unwrap_or_else(|| self.folder.path().join("store"))
     }
 
     /// What the server has logged, since the first start.
@@ -222,6 +222,7 @@ pub struct NatsServerBuilder {
     name: String,
     port: Option<u16>,
     jetstream: bool,
+    store_dir: Option<PathBuf>,
     jetstream_config: String,
     config: String,
 }
@@ -233,6 +234,7 @@ impl Default for NatsServerBuilder {
             name: format!("test-{:08x}", fastrand::u32(..)),
             port: None,
             jetstream: true,
+            store_dir: None,
             jetstream_config: String::new(),
             config: String::new(),
         }
@@ -261,6 +263,12 @@ impl NatsServerBuilder {
     /// Whether the server has JetStream. Default: yes.
     pub fn jetstream(mut self, jetstream: bool) -> Self {
         self.jetstream = jetstream;
+        self
+    }
+
+    /// Keeps what JetStream has in this folder. Default: a temporary one, which goes with the server.
+    pub fn store_dir(mut self, folder: impl Into<PathBuf>) -> Self {
+        self.store_dir = Some(folder.into());
         self
     }
 

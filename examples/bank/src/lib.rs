@@ -26,6 +26,8 @@ pub struct Bank {
     pub store: SqliteStore,
     /// What keeps the read models up to date.
     pub running: Running,
+    /// The services.
+    pub bus: LocalBus,
     /// Sends commands.
     pub accounts: AccountCommandServiceClient,
     /// Asks queries.
@@ -39,8 +41,8 @@ impl Bank {
     /// Where the file can't be opened, or is not a bank's.
     pub async fn open(path: impl Into<PathBuf>) -> Result<Self> {
         let store = SqliteStore::open(path).await?;
-        let balances = read_models::balances(&store)?;
-        let statements = read_models::statements(&store)?;
+        let balances = read_models::balances().build(&store)?;
+        let statements = read_models::statements().build(&store)?;
         let running = Runner::new(store.clone()).run(balances.clone()).run(statements.clone()).start()?;
 
         let bus = LocalBus::new()
@@ -51,6 +53,7 @@ impl Bank {
             running,
             accounts: AccountCommandServiceClient::new(bus.transport()),
             queries: AccountQueryServiceClient::new(bus.transport()),
+            bus,
         })
     }
 

@@ -1,15 +1,23 @@
-//! Tells what happens in an event-sourced bank, on one SQLite file. Run it again and it goes on from there.
+//! An event-sourced bank: in one process on one SQLite file, or spread over several by NATS.
 
+mod cli;
+mod client;
+mod project;
+mod serve;
 mod story;
 
-use bank::Bank;
+use cli::Command;
 
 #[tokio::main]
 async fn main() -> es_core::Result<()> {
-    let path = std::env::args().nth(1).unwrap_or_else(|| "bank.db".into());
-    let bank = Bank::open(&path).await?;
-    story::tell(&bank).await?;
-    bank.close().await?;
-    println!("\nAll of it is in {path}. Run this again and the story goes on; delete the file and it starts anew.");
-    Ok(())
+    match Command::parse(std::env::args().skip(1)) {
+        Ok(Command::Story { file }) => story::run(&file).await,
+        Ok(Command::Serve { file }) => serve::run(&file).await,
+        Ok(Command::Project { file }) => project::run(&file).await,
+        Ok(Command::Ask(request)) => client::run(request).await,
+        Err(usage) => {
+            eprintln!("{usage}");
+            std::process::exit(2);
+        }
+    }
 }

@@ -1,7 +1,7 @@
 //! What the bank shows: two tables made from the events, and the queries that read them.
 
 use es_core::{AppError, EventMeta, QueryContext, Result};
-use es_sqlite::{HookResult, SqliteProjection, SqliteStore, Tx};
+use es_sqlite::{HookResult, SqliteProjection, SqliteProjectionBuilder, Tx};
 
 use crate::bank::v1::{
     AccountHooks, AccountQueryService, AccountView, GetStatementRequest, ListAccountsRequest, ListAccountsResponse,
@@ -9,7 +9,7 @@ use crate::bank::v1::{
 };
 
 /// The balance of every account.
-pub fn balances(store: &SqliteStore) -> Result<SqliteProjection> {
+pub fn balances() -> SqliteProjectionBuilder {
     let add = |tx: &Tx<'_>, account_id: &str, cents: i64| -> HookResult {
         tx.run("UPDATE balance SET cents = cents + ?2 WHERE account_id = ?1", (account_id, cents))
     };
@@ -32,11 +32,10 @@ pub fn balances(store: &SqliteStore) -> Result<SqliteProjection> {
         .on_account_closed(|tx, event, _meta| {
             tx.run("UPDATE balance SET open = FALSE WHERE account_id = ?1", [&event.account_id])
         })
-        .build(store)
 }
 
 /// One line for everything that moved an account's balance.
-pub fn statements(store: &SqliteStore) -> Result<SqliteProjection> {
+pub fn statements() -> SqliteProjectionBuilder {
     let line = |tx: &Tx<'_>, meta: &EventMeta, text: &str, cents: i64| -> HookResult {
         tx.run(
             "INSERT INTO statement_line
@@ -61,7 +60,24 @@ pub fn statements(store: &SqliteStore) -> Result<SqliteProjection> {
         .on_money_withdrawn(move |tx, event, meta| line(tx, meta, "withdrawal", -event.cents))
         .on_transfer_sent(move |tx, event, meta| line(tx, meta, &format!("to {}", event.to_owner), -event.cents))
         .on_transfer_received(move |tx, event, meta| line(tx, meta, &format!("from {}", event.from_owner), event.cents))
-        .build(store)
+}
+
+/// All accounts, by their owners' names.
+///
+/// # Errors
+/// Where the table can't be read.
+pub async fn list(balances: &SqliteProjection, _: ListAccountsRequest) -> Result<ListAccountsResponse> {
+    let accounts = balances.query(|tx| {
+        tx.query("SELECT account_id, owner, cents, open FROM balance ORDER BY owner", [], |row| {
+            Ok(AccountView {
+                account_id: row.get(0)?,
+                owner: row.get(1)?,
+                balance_cents: row.get(2)?,
+                open: row.get(3)?,
+            })
+        })
+    });
+    Ok(ListAccountsResponse { accounts: accounts.await? })
 }
 
 /// Answers queries from the read models.
@@ -74,18 +90,12 @@ pub struct Queries {
 }
 
 impl AccountQueryService for Queries {
-    async fn list_accounts(&self, _: ListAccountsRequest, _: &QueryContext) -> Result<ListAccountsResponse, AppError> {
-        let accounts = self.balances.query(|tx| {
-            tx.query("SELECT account_id, owner, cents, open FROM balance ORDER BY owner", [], |row| {
-                Ok(AccountView {
-                    account_id: row.get(0)?,
-                    owner: row.get(1)?,
-                    balance_cents: row.get(2)?,
-                    open: row.get(3)?,
-                })
-            })
-        });
-        Ok(ListAccountsResponse { accounts: accounts.await? })
+    async fn list_accounts(
+        &self,
+        query: ListAccountsRequest,
+        _: &QueryContext,
+    ) -> Result<ListAccountsResponse, AppError> {
+        Ok(list(&self.balances, query).await?)
     }
 
     async fn get_statement(&self, request: GetStatementRequest, _: &QueryContext) -> Result<Statement, AppError> {

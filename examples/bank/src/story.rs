@@ -12,8 +12,19 @@ use bank::{
     },
 };
 
+use crate::cli::euros;
+
+/// Opens the bank of a file, lets things happen in it, and closes it.
+pub(crate) async fn run(file: &str) -> Result<()> {
+    let bank = Bank::open(file).await?;
+    tell(&bank).await?;
+    bank.close().await?;
+    println!("\nAll of it is in {file}. Run this again and the story goes on; delete the file and it starts anew.");
+    Ok(())
+}
+
 /// Tells one chapter; a second run finds what the first left behind.
-pub(crate) async fn tell(bank: &Bank) -> Result<()> {
+async fn tell(bank: &Bank) -> Result<()> {
     let before = bank.store.head().await?;
     match before {
         0 => println!("A new bank opens its doors.\n"),
@@ -105,9 +116,4 @@ async fn show(bank: &Bank, last: &Receipt, account_id: &str) -> Result<()> {
     }
     println!("\nThe log holds {} events.", bank.store.head().await?);
     Ok(())
-}
-
-fn euros(cents: i64) -> String {
-    let sign = if cents < 0 { "-" } else { "" };
-    format!("{sign}{}.{:02}", cents.abs() / 100, cents.abs() % 100)
 }

@@ -3,7 +3,7 @@
 use std::process::Command;
 
 fn run(file: &std::path::Path) -> String {
-    let output = Command::new(env!("CARGO_BIN_EXE_bank")).arg(file).output().expect("the bank runs");
+    let output = Command::new(env!("CARGO_BIN_EXE_bank")).arg("story").arg(file).output().expect("the bank runs");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     String::from_utf8(output.stdout).expect("the story is text")
 }
