@@ -24,7 +24,8 @@ const ONE: &str = concat!("SELECT ", columns!(), " FROM es_checkpoints WHERE nam
 
 const CLAIM: &str = concat!(
     "UPDATE es_checkpoints SET generation = generation + (owner IS NOT :owner), owner = :owner, leased_until = :until
-     WHERE name = :name AND partition = :partition AND (owner IS NULL OR owner = :owner OR leased_until <= :now)
+     WHERE name = :name AND partition = :partition AND (owner IS NULL OR owner = :owner OR leased_until <= :now
+       OR leased_until > :longest)
      RETURNING ",
     columns!()
 );
@@ -58,7 +59,7 @@ fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Checkpoint> {
         store: Uuid::from_bytes(row.get(3)?),
         owner: row.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes),
         leased_until,
-        leased: leased_until > now,
+        leased: Checkpoint::holds(leased_until, now),
         sending,
     })
 }
@@ -96,6 +97,7 @@ fn claim(
             ":owner": owner.as_bytes(),
             ":until": now.saturating_add(lease).as_micros(),
             ":now": now.as_micros(),
+            ":longest": now.saturating_add(Checkpoint::LONGEST_LEASE).as_micros(),
         },
         |row| read(row, now),
     );

@@ -131,9 +131,10 @@ impl SqliteProjectionBuilder {
     }
 
     /// How long a process that was killed or hangs keeps its partitions from others. Default: 10 seconds, by the store's
-    /// clock. Each page renews it, so it must be longer than the longest page takes.
+    /// clock. Each page renews it, so it must be longer than the longest page takes. More than
+    /// [a minute](es_core::checkpoints::Checkpoint::LONGEST_LEASE) is taken for a minute.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = lease.min(es_core::checkpoints::Checkpoint::LONGEST_LEASE);
         self
     }
 
