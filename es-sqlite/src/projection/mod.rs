@@ -4,6 +4,7 @@ mod advance;
 mod authorizer;
 mod builder;
 mod checkpoint;
+mod dangling;
 mod failure;
 mod hooked;
 mod inline;
