@@ -591,6 +591,20 @@ async fn a_command_that_is_due_at_once_does_not_wait_for_the_next_look() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn a_runner_tells_of_scheduled_commands_that_are_refused() {
+    let bank = Bank::new();
+    bank.due_now("a", REFUSED).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let deliveries = bank.deliveries().on_rejected(move |command, refusal| {
+        tell.send((command.key().to_string(), refusal.code().to_owned())).unwrap();
+    });
+    let running = Runner::new(bank.store.clone()).deliver_with(deliveries).start().unwrap();
+    assert_eq!(told.recv().await.unwrap(), (REFUSED.to_string(), "NO".to_owned()));
+    running.shutdown().await;
+    assert!(bank.store.scheduled(None, &REFUSED.to_string()).await.unwrap().is_none(), "it is not sent again");
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_runner_delivers_what_is_due_until_it_is_shut_down() {
     let bank = Bank::new();
     let mut head = bank.store.watch();
