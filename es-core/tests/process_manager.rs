@@ -17,7 +17,7 @@ use bank::{
     command,
 };
 use es_core::{
-    Aggregate, Commands, Error, EventMeta, EventSet, EventLog, EventStore, HookResult, LocalBus, LocalTransport, MemoryStore,
+    Aggregate, Commands, Error, EventLog, EventMeta, EventSet, HookResult, LocalBus, LocalTransport, MemoryStore,
     Reactor, Repository, Request, Response, Result, Root, Runner, StartFrom, Transport, event_applier,
     store::BoxFuture,
 };
