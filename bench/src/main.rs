@@ -17,6 +17,7 @@
 mod by_hand;
 mod data;
 mod machine;
+mod other_process;
 mod rounds;
 mod rows;
 #[cfg(test)]
@@ -91,6 +92,9 @@ fn main() -> ExitCode {
 }
 
 fn run() -> Result<()> {
+    if other_process::serve()? {
+        return Ok(());
+    }
     let mut arguments = std::env::args().skip(1).peekable();
     if arguments.next_if(|first| first == "--memory-of").is_some() {
         let (Some(path), Some(streams)) = (arguments.next(), arguments.next()) else { return Err(USAGE.into()) };

@@ -82,6 +82,8 @@ pub(crate) enum Target {
     Share(f64),
     /// Our cost, as a multiple of the baseline's.
     Cost(f64),
+    /// 99 of 100 of our calls take no longer.
+    Within(Duration),
     /// Told for comparison.
     Told,
 }
@@ -200,6 +202,11 @@ impl Turns {
     /// Has the time of this call count from here.
     pub(crate) fn time_from_here(&mut self) {
         self.begun = Some(Instant::now());
+    }
+
+    /// Has the time of this call count from then.
+    pub(crate) fn time_from(&mut self, begun: Instant) {
+        self.begun = Some(begun);
     }
 
     /// Says that the last call handled so many events, not one.

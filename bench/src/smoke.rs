@@ -1,9 +1,16 @@
 //! Every row once, at its smallest: both sides store and read what they should. Rows check that themselves.
 
 use crate::{
+    other_process,
     rounds::{Budget, Lab, measure},
     rows,
 };
+
+/// Not a test of its own: what a row starts as another process.
+#[test]
+fn the_other_process() {
+    other_process::serve().unwrap();
+}
 
 #[test]
 fn both_sides_of_every_row_do_the_same() {

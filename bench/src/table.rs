@@ -22,6 +22,7 @@ pub(crate) fn line(row: &dyn Row, measured: &Measured) -> bool {
             (ratio, low, high) = (1.0 / ratio, 1.0 / high, 1.0 / low);
             (format!("<= {most:.2}"), Some(ratio <= most))
         }
+        Target::Within(most) => (format!("<={}", time(most)), Some(percentile(ours, 0.99) <= most)),
         Target::Told => ("-".into(), None),
     };
     let latencies = |samples: &[Sample]| match row.has_latency() {

@@ -34,6 +34,8 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// Leases a partition to an owner: renews its own lease, also one that is over, or takes a partition whose lease is
     /// over or that nobody has.
     ///
+    /// A lease is taken for [`LONGEST_LEASE`](Checkpoint::LONGEST_LEASE) at most; one that ends later from now is over.
+    ///
     /// # Errors
     /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when there is no such partition any more, or what the storage
     /// reports.
@@ -105,6 +107,15 @@ pub struct Checkpoint {
 }
 
 impl Checkpoint {
+    /// No lease is taken for longer. One that ends later than this from now is none: the clock was set back after it was
+    /// taken, and would have everyone wait until it gets there again.
+    pub const LONGEST_LEASE: Duration = Duration::from_secs(60);
+
+    /// Whether a lease that ends then holds now.
+    pub fn holds(leased_until: Timestamp, now: Timestamp) -> bool {
+        leased_until > now && leased_until <= now.saturating_add(Self::LONGEST_LEASE)
+    }
+
     /// The checkpoint of partition 0 at this position, in nobody's hands.
     pub fn at(position: u64, generation: u64, store: Uuid) -> Self {
         Self {

@@ -12,13 +12,14 @@ use std::{
 use futures_util::future::join_all;
 use tokio::{sync::watch, task::JoinSet, time::sleep};
 
-use self::{delivery::Known, under_way::UnderWay};
+use self::{
+    delivery::Known,
+    under_way::{PROMPT, UnderWay},
+};
 use crate::{
     AppError, EventStore, Result, ScheduledCommand, Timestamp, Transport, backoff::Backoff, guard::guard, runtime,
 };
 
-/// Commands under way at once.
-const AT_ONCE: usize = 16;
 /// How often commands that are due are looked for at least: a clock may jump, and another process's commit that only
 /// schedules moves no head that could be watched.
 const LOOK_EVERY: Duration = Duration::from_millis(200);
@@ -35,8 +36,9 @@ type OnRejected = dyn Fn(&ScheduledCommand, &AppError) + Send + Sync;
 /// refuses is answered, too: it is logged, told to [`on_rejected`](Self::on_rejected) and not sent again. After
 /// anything else (nobody serves it, no answer in time, a handler that panics, a credential that is not accepted) it is
 /// sent again, with growing pauses up to 30 seconds, while others go on;
-/// [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at once; commands that are due at about
-/// the same time may arrive in any order.
+/// [`Schedule::cancel`](crate::Schedule::cancel) ends that. Sixteen are under way at once, and beside them those that have
+/// waited for an answer for more than a second, up to 256 altogether; what was never sent goes before what is sent again.
+/// Commands that are due at about the same time may arrive in any order.
 ///
 /// Several processes may do this for one store: a command is leased for 10 seconds at a time, so that one of them sends
 /// it, and another one if that crashes.
@@ -104,9 +106,14 @@ impl Deliveries {
             if asked.is_ok() {
                 asked = self.send_due(now, &mut under_way).await;
             }
-            match under_way.next().await {
-                Some(settled) => answered += u64::from(settled),
-                None => return asked.map(|()| answered),
+            tokio::select! {
+                biased;
+                next = under_way.next() => match next {
+                    Some(settled) => answered += u64::from(settled),
+                    None => return asked.map(|()| answered),
+                },
+                // What is not answered by then has made room for others. The guard is for runtimes without timers.
+                Ok(()) = guard(async { sleep(PROMPT).await }) => {}
             }
         }
     }
@@ -171,7 +178,7 @@ impl Deliveries {
 
     /// Leases commands that are due by `now`, as many as there is room for, and sends them.
     async fn send_due(&self, now: Timestamp, under_way: &mut UnderWay) -> Result<()> {
-        let room = AT_ONCE.saturating_sub(under_way.len());
+        let room = under_way.room();
         if room == 0 {
             return Ok(());
         }

@@ -89,8 +89,10 @@ pub trait EventStore: EventLog {
         key: &'a str,
     ) -> BoxFuture<'a, Result<Option<ScheduledCommand>>>;
 
-    /// Scheduled commands of all tenants that are due and not leased, the earliest first, at most so many. One that
-    /// can't be read is given as the error that names it, and does not count.
+    /// Scheduled commands of all tenants that are due and not leased, at most so many: first those that never were
+    /// leased, the earliest first; then the others, in the order in which their leases ended, so that what is delivered in
+    /// vain again and again keeps nothing else waiting. One that can't be read is given as the error that names it, and
+    /// does not count.
     ///
     /// # Errors
     /// What the storage reports.

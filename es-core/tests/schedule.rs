@@ -492,6 +492,47 @@ async fn a_long_answer_keeps_its_lease_and_a_hanging_one_is_given_up() {
     assert_eq!((bank.run_due().await, bank.balance("a").await), (1, 7));
 }
 
+/// Many commands to an account that never answers, due before one to another account.
+async fn much_that_hangs_before_one_that_does_not(bank: &Bank) -> Through {
+    for number in 0..100 {
+        bank.due_now("hangs", 1_000 + number).await;
+    }
+    bank.clock.advance(Duration::from_micros(1));
+    bank.due_now("a", 7).await;
+    let bus = bank.transport.clone();
+    through(move |request| {
+        let bus = bus.clone();
+        async move {
+            match Command::decode(&*request.body).unwrap().account_id == "hangs" {
+                true => pending().await,
+                false => bus.call(request).await,
+            }
+        }
+    })
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_service_that_hangs_does_not_keep_others_from_being_served() {
+    let bank = Bank::new();
+    let (mut head, begun) = (bank.store.watch(), Instant::now());
+    let delivering = bank.deliveries_over(much_that_hangs_before_one_that_does_not(&bank).await).start().unwrap();
+    head.wait_for(|head| *head == 1).await.unwrap();
+    assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+    drop(delivering);
+    assert_eq!(bank.balance("a").await, 7);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_run_over_what_is_due_does_not_wait_for_what_hangs_before_it_serves_others() {
+    let bank = Bank::new();
+    let (mut head, begun) = (bank.store.watch(), Instant::now());
+    let deliveries = bank.deliveries_over(much_that_hangs_before_one_that_does_not(&bank).await);
+    let run = tokio::spawn(async move { deliveries.run_due().await.unwrap() });
+    head.wait_for(|head| *head == 1).await.unwrap();
+    assert!(begun.elapsed() < LEASE, "{:?}", begun.elapsed());
+    assert_eq!(run.await.unwrap(), 1);
+}
+
 #[tokio::test]
 async fn a_handler_may_schedule_the_next_one_under_the_key_it_came_by() {
     let clock = Arc::new(ManualClock::at(Timestamp::from_micros(0)));
@@ -547,6 +588,20 @@ async fn a_command_that_is_due_at_once_does_not_wait_for_the_next_look() {
     head.wait_for(|head| *head == 1).await.unwrap();
     assert!(begun.elapsed() < Duration::from_millis(100), "{:?}", begun.elapsed());
     delivering.shutdown().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_runner_tells_of_scheduled_commands_that_are_refused() {
+    let bank = Bank::new();
+    bank.due_now("a", REFUSED).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    let deliveries = bank.deliveries().on_rejected(move |command, refusal| {
+        tell.send((command.key().to_string(), refusal.code().to_owned())).unwrap();
+    });
+    let running = Runner::new(bank.store.clone()).deliver_with(deliveries).start().unwrap();
+    assert_eq!(told.recv().await.unwrap(), (REFUSED.to_string(), "NO".to_owned()));
+    running.shutdown().await;
+    assert!(bank.store.scheduled(None, &REFUSED.to_string()).await.unwrap().is_none(), "it is not sent again");
 }
 
 #[tokio::test(start_paused = true)]

@@ -7,80 +7,23 @@ use es_core::{
     checkpoints::{Checkpoint, Claimed, Held, Registration, Sending},
     store::BoxFuture,
 };
-use rusqlite::{Connection, OptionalExtension, Row, named_params};
+use rusqlite::Connection;
 use uuid::Uuid;
 
-use crate::{SqliteStore, projection::Guard, writer::Task};
+use crate::{
+    SqliteStore,
+    checkpoint_rows::{self, Kind, Stored},
+    projection::Guard,
+    writer::Task,
+};
 
-/// The columns of a checkpoint, as [`read`] wants them.
-macro_rules! columns {
-    () => {
-        "partition, position, generation, store_id, owner, leased_until, sending_to, sending_since"
-    };
-}
-
-const ALL: &str = concat!("SELECT ", columns!(), " FROM es_checkpoints WHERE name = ?1 ORDER BY partition");
-const ONE: &str = concat!("SELECT ", columns!(), " FROM es_checkpoints WHERE name = ?1 AND partition = ?2");
-
-const CLAIM: &str = concat!(
-    "UPDATE es_checkpoints SET generation = generation + (owner IS NOT :owner), owner = :owner, leased_until = :until
-     WHERE name = :name AND partition = :partition AND (owner IS NULL OR owner = :owner OR leased_until <= :now)
-     RETURNING ",
-    columns!()
-);
-
-const ADVANCE: &str = concat!(
-    "UPDATE es_checkpoints
-     SET position = :to, leased_until = :until, sending_to = :sending_to, sending_since = :sending_since
-     WHERE name = :name AND partition = :partition AND position = :position AND generation = :generation
-       AND store_id = :store AND owner = :owner
-     RETURNING ",
-    columns!()
-);
-
-const REGISTER: &str = "INSERT INTO es_checkpoints
-     (name, partition, kind, position, generation, store_id, hooks, owner, leased_until, sending_to, sending_since)
-     VALUES (:name, :partition, 1, :position, :generation, :store, :hooks, NULL, 0, :sending_to, :sending_since)";
-
-const OWNED: &str = "SELECT count(*) FROM es_checkpoints
-     WHERE name = ?1 AND partition = ?2 AND position = ?3 AND generation = ?4 AND owner = ?5";
-
-fn read(row: &Row<'_>, now: Timestamp) -> rusqlite::Result<Checkpoint> {
-    let leased_until = Timestamp::from_micros(row.get(5)?);
-    let sending = match (row.get(6)?, row.get::<_, Option<i64>>(7)?) {
-        (Some(to), Some(since)) => Some(Sending { to, since: Timestamp::from_micros(since) }),
-        _ => None,
-    };
-    Ok(Checkpoint {
-        partition: row.get(0)?,
-        position: row.get(1)?,
-        generation: row.get(2)?,
-        store: Uuid::from_bytes(row.get(3)?),
-        owner: row.get::<_, Option<[u8; 16]>>(4)?.map(Uuid::from_bytes),
-        leased_until,
-        leased: leased_until > now,
-        sending,
-    })
-}
-
+/// The checkpoints of a subscriber, and whether they are leased now.
 fn all(connection: &Connection, name: &str, now: Timestamp) -> rusqlite::Result<Vec<Checkpoint>> {
-    connection.prepare_cached(ALL)?.query_map([name], |row| read(row, now))?.collect()
+    let leased = |Stored { at, .. }| Checkpoint { leased: Checkpoint::holds(at.leased_until, now), ..at };
+    Ok(checkpoint_rows::all(connection, name)?.into_iter().map(leased).collect())
 }
 
-fn insert(connection: &Connection, name: &str, hooks: &str, at: &Checkpoint) -> rusqlite::Result<()> {
-    connection.prepare_cached(REGISTER)?.execute(named_params! {
-        ":name": name,
-        ":partition": at.partition,
-        ":position": at.position,
-        ":generation": at.generation,
-        ":store": at.store.as_bytes(),
-        ":hooks": hooks,
-        ":sending_to": at.sending.map(|sending| sending.to),
-        ":sending_since": at.sending.map(|sending| sending.since.as_micros()),
-    })?;
-    Ok(())
-}
-
+/// What becomes of a claim; nothing where there is no such partition.
 fn claim(
     connection: &Connection,
     name: &str,
@@ -89,21 +32,26 @@ fn claim(
     lease: Duration,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Claimed>> {
-    let claimed = connection.prepare_cached(CLAIM)?.query_row(
-        named_params! {
-            ":name": name,
-            ":partition": partition,
-            ":owner": owner.as_bytes(),
-            ":until": now.saturating_add(lease).as_micros(),
-            ":now": now.as_micros(),
-        },
-        |row| read(row, now),
-    );
-    if let Some(at) = claimed.optional()? {
-        return Ok(Some(Claimed::Held(Held { name: name.into(), owner, lease, at })));
+    let stored = all(connection, name, now)?.into_iter().find(|stored| stored.partition == partition);
+    let Some(stored) = stored else { return Ok(None) };
+    let is_mine = stored.owner == Some(owner);
+    if stored.owner.is_some() && !is_mine && stored.leased {
+        return Ok(Some(Claimed::Taken(stored)));
     }
-    let theirs = connection.prepare_cached(ONE)?.query_row((name, partition), |row| read(row, now));
-    Ok(theirs.optional()?.map(Claimed::Taken))
+    let at = Checkpoint {
+        generation: stored.generation + u64::from(!is_mine),
+        owner: Some(owner),
+        leased_until: now.saturating_add(lease),
+        leased: true,
+        ..stored.clone()
+    };
+    let held = checkpoint_rows::replace(connection, name, &stored, &at)?;
+    Ok(held.then(|| Claimed::Held(Held { name: name.into(), owner, lease, at })))
+}
+
+/// The checkpoint that an owner must have left.
+fn left(held: &Held) -> Checkpoint {
+    Checkpoint { owner: Some(held.owner), ..held.at.clone() }
 }
 
 fn advance(
@@ -113,47 +61,26 @@ fn advance(
     sending: Option<Sending>,
     now: Timestamp,
 ) -> rusqlite::Result<Option<Checkpoint>> {
-    let moved = connection.prepare_cached(ADVANCE)?.query_row(
-        named_params! {
-            ":to": to,
-            ":until": now.saturating_add(held.lease).as_micros(),
-            ":sending_to": sending.map(|sending| sending.to),
-            ":sending_since": sending.map(|sending| sending.since.as_micros()),
-            ":name": &*held.name,
-            ":partition": held.at.partition,
-            ":position": held.at.position,
-            ":generation": held.at.generation,
-            ":store": held.at.store.as_bytes(),
-            ":owner": held.owner.as_bytes(),
-        },
-        |row| read(row, now),
-    );
-    moved.optional()
+    let former = left(held);
+    let leased_until = now.saturating_add(held.lease);
+    let next = Checkpoint { position: to, leased_until, leased: true, sending, ..former.clone() };
+    Ok(checkpoint_rows::replace(connection, &held.name, &former, &next)?.then_some(next))
 }
 
 /// Whether the partitions were replaced: only all of them, and only by who has them.
 fn repartition(connection: &Connection, held: &[Held], merged: &Checkpoint, partitions: u32) -> rusqlite::Result<bool> {
     let Some(Held { name, .. }) = held.first() else { return Ok(false) };
-    let mut owned = connection.prepare_cached(OWNED)?;
-    for Held { owner, at, .. } in held {
-        let of = (&**name, at.partition, at.position, at.generation, owner.as_bytes());
-        if owned.query_row(of, |row| row.get::<_, u64>(0))? != 1 {
-            return Ok(false);
-        }
-    }
-    let hooks: String = connection
-        .prepare_cached("SELECT max(hooks) FROM es_checkpoints WHERE name = ?1")?
-        .query_row([&**name], |row| row.get(0))?;
-    let removed = connection.prepare_cached("DELETE FROM es_checkpoints WHERE name = ?1")?.execute([&**name])?;
+    let stored = checkpoint_rows::all(connection, name)?;
+    let key = |at: &Checkpoint| (at.partition, at.position, at.generation, at.owner);
+    let has = |one: &Held| stored.iter().any(|stored| key(&stored.at) == key(&left(one)));
+    let hooks = stored.iter().map(|stored| &stored.hooks).max();
+    let (Some(hooks), true) = (hooks, stored.len() == held.len() && held.iter().all(has)) else { return Ok(false) };
+    checkpoint_rows::remove(connection, name)?;
     for partition in 0..partitions {
-        insert(connection, name, &hooks, &Checkpoint { partition, ..merged.clone() })?;
+        let at = Checkpoint { partition, ..merged.clone() };
+        checkpoint_rows::insert(connection, name, Kind::Elsewhere, hooks, &at)?;
     }
-    Ok(removed == held.len())
-}
-
-/// Whether a projection in SQL has this name: its checkpoint says nothing of what others have handled.
-fn is_read_model(connection: &Connection, name: &str) -> rusqlite::Result<bool> {
-    connection.prepare_cached("SELECT 1 FROM es_checkpoints WHERE name = ?1 AND kind = 0 LIMIT 1")?.exists([name])
+    Ok(true)
 }
 
 fn moved(name: &str, expected: u64) -> Error {
@@ -184,14 +111,14 @@ impl CheckpointStore for SqliteStore {
                 let (expected, actual) = (foreign.store.to_string(), store.to_string());
                 return Ok(Err(Error::StoreIdentityChanged { name: name.clone(), expected, actual }));
             }
-            if is_read_model(connection, name)? {
+            if checkpoint_rows::is_taken(connection, name, Kind::Elsewhere)? {
                 let why = format!("`{name}` is the name of a read model in this file; give one of them another name");
                 return Ok(Err(Error::InvalidRequest { why }));
             }
             if stored.is_empty() {
                 for partition in 0..*partitions {
                     let at = Checkpoint { partition, ..Checkpoint::at(*start, 1, *store) };
-                    insert(connection, name, &hooks, &at)?;
+                    checkpoint_rows::insert(connection, name, Kind::Elsewhere, &hooks, &at)?;
                 }
             } else {
                 connection
@@ -233,11 +160,7 @@ impl CheckpointStore for SqliteStore {
     fn release<'a>(&'a self, name: &'a str, owner: Uuid) -> BoxFuture<'a, Result<()>> {
         let name = name.to_owned();
         Box::pin(self.write_checkpoints("giving back partitions", move |connection, _| {
-            connection
-                .prepare_cached(
-                    "UPDATE es_checkpoints SET owner = NULL, leased_until = 0 WHERE name = ?1 AND owner = ?2",
-                )?
-                .execute((&name, owner.as_bytes()))?;
+            checkpoint_rows::release(connection, &name, owner)?;
             Ok(Ok(()))
         }))
     }

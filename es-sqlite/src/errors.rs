@@ -70,6 +70,11 @@ pub(crate) fn is_constraint(error: &rusqlite::Error) -> bool {
     error.sqlite_error_code() == Some(ErrorCode::ConstraintViolation)
 }
 
+/// Whether a foreign key refers to nothing.
+pub(crate) fn is_foreign_key(error: &rusqlite::Error) -> bool {
+    error.sqlite_extended_error_code() == Some(rusqlite::ffi::SQLITE_CONSTRAINT_FOREIGNKEY)
+}
+
 /// Whether the storage failed and not the request: the next request would fail the same way.
 pub(crate) fn is_of_the_storage(error: &rusqlite::Error) -> bool {
     matches!(

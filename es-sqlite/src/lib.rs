@@ -60,6 +60,7 @@ mod backup;
 mod blocking;
 mod builder;
 mod cache;
+mod checkpoint_rows;
 mod checkpoints;
 mod checksum;
 mod claims;

@@ -76,8 +76,21 @@ pub(crate) fn get(
     rows.next().map_err(at)?.map(read).transpose()
 }
 
-/// Commands that are due and not leased, the earliest first. Those that can't be read are given as their errors, and
-/// don't count.
+/// The columns of a command, as [`read`] wants them, of those that are due.
+macro_rules! due {
+    ($which:literal) => {
+        concat!(
+            "SELECT tenant, key, due_at, command_id, checksum, request FROM es_scheduled WHERE due_at <= ?1 AND ",
+            $which
+        )
+    };
+}
+
+const FIRST: &str = due!("leased_until IS NULL ORDER BY due_at, tenant, key");
+const AGAIN: &str = due!("(leased_until <= ?1 OR leased_until > ?2) ORDER BY leased_until, due_at, tenant, key");
+
+/// Commands that are due and not leased: those that never were come first. Those that can't be read are given as their
+/// errors, and don't count.
 pub(crate) fn due(
     connection: &Connection,
     place: &Place,
@@ -85,21 +98,18 @@ pub(crate) fn due(
     limit: usize,
 ) -> Result<Vec<Result<ScheduledCommand>>> {
     let at = |error| place.error("looking for commands that are due", error);
-    let mut statement = connection
-        .prepare_cached(
-            "SELECT tenant, key, due_at, command_id, checksum, request FROM es_scheduled
-             WHERE due_at <= ?1 AND (leased_until IS NULL OR leased_until <= ?1 OR leased_until > ?2)
-             ORDER BY due_at, tenant, key",
-        )
-        .map_err(at)?;
-    let mut rows = statement.query((now.as_micros(), longest(now))).map_err(at)?;
     let (mut due, mut readable) = (Vec::new(), 0);
-    while readable < limit
-        && let Some(row) = rows.next().map_err(at)?
-    {
-        let command = read(row);
-        readable += usize::from(command.is_ok());
-        due.push(command);
+    // The first are read from the index, in its order, however many are due; the second need to be sorted.
+    for (sql, bound) in [(FIRST, &[now.as_micros()][..]), (AGAIN, &[now.as_micros(), longest(now)])] {
+        let mut statement = connection.prepare_cached(sql).map_err(at)?;
+        let mut rows = statement.query(rusqlite::params_from_iter(bound)).map_err(at)?;
+        while readable < limit
+            && let Some(row) = rows.next().map_err(at)?
+        {
+            let command = read(row);
+            readable += usize::from(command.is_ok());
+            due.push(command);
+        }
     }
     Ok(due)
 }

@@ -204,7 +204,7 @@ async fn a_hook_that_leaves_a_foreign_key_dangling_harms_only_itself() {
     for _ in 0..10 {
         for projection in [&projection, &own] {
             let error = projection.catch_up().await.unwrap_err();
-            assert!(matches!(error, Error::Database { .. }), "{error}");
+            assert!(matches!(error, Error::ProjectionFaulted { position: 1, .. }), "{error}");
             assert_eq!(projection.checkpoint(0).await.unwrap(), 0);
         }
     }

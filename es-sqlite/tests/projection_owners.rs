@@ -259,6 +259,39 @@ async fn catching_up_waits_for_the_owner_and_takes_over_when_its_lease_is_over()
 }
 
 #[tokio::test]
+async fn a_read_model_that_is_as_it_was_starts_while_another_process_writes() {
+    let (_folder, path) = folder();
+    let store = SqliteStore::builder(&path).busy_timeout(Duration::ZERO).open().await.unwrap();
+    let read = path.with_file_name("read.db");
+    let build = || [balances().build(&store), balances().build_in(&read, &store)];
+    for built in build() {
+        built.unwrap().catch_up().await.unwrap();
+    }
+    let writing = [&path, &read].map(|path| Connection::open(path).unwrap());
+    writing.iter().for_each(|file| file.execute_batch("BEGIN IMMEDIATE").unwrap());
+    for built in build() {
+        assert_eq!(built.unwrap().checkpoint(0).await.unwrap(), 0);
+    }
+    let changed = balances().migration("CREATE INDEX by_cents ON balance (cents)").build(&store);
+    assert!(matches!(changed, Err(Error::Busy { .. })), "what has to write waits");
+}
+
+#[tokio::test]
+async fn a_lease_of_a_clock_that_was_set_back_keeps_nobody_waiting() {
+    for own_file in [false, true] {
+        let two = Two::with_an_account().await;
+        two.clock.advance(Duration::from_secs(24 * 60 * 60));
+        let [first, second] = two.both(own_file, || balances().lease(Duration::from_secs(60 * 60)));
+        first.advance(&two.one, 0).await.unwrap();
+        deposit(&two.one, &[("a", 1)]).await;
+        assert!(second.advance(&two.two, 0).await.unwrap().standby, "too long a lease is one of the longest");
+        two.clock.set(Timestamp::from_micros(1_000_000));
+        assert!(at(2)(second.advance(&two.two, 0).await.unwrap()));
+        assert_eq!(rows(&second).await, expected(&[("a", 1)]));
+    }
+}
+
+#[tokio::test]
 async fn a_lease_lasts_as_long_as_the_builder_says() {
     let two = Two::with_an_account().await;
     let [first, second] = two.both(false, || balances().lease(Duration::from_secs(60)));

@@ -19,13 +19,15 @@ use crate::{
 const FILE: &str = "TORTURE_FILE";
 const NAME: &str = "TORTURE_NAME";
 const PATIENCE: Duration = Duration::from_secs(60);
+/// A killed owner is replaced within its round or the next, so that those who are killed have been projecting.
+const LEASE: Duration = Duration::from_millis(20);
 
 /// The read models: in the store's file, in one of its own, and in the append's transaction.
 fn read_models(file: &Path, store: &SqliteStore) -> [SqliteProjection; 3] {
     [
-        tally("same").build(store).expect("a killed read model opens"),
-        tally("own").build_in(file.with_extension("read"), store).expect("a killed read model opens"),
-        tally("inline").build_inline(store).expect("a killed read model opens"),
+        tally("same").lease(LEASE).build(store).expect("a killed read model opens"),
+        tally("own").lease(LEASE).build_in(file.with_extension("read"), store).expect("a killed read model opens"),
+        tally("inline").lease(LEASE).build_inline(store).expect("a killed read model opens"),
     ]
 }
 

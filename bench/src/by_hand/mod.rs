@@ -3,5 +3,6 @@
 pub(crate) mod checksum;
 pub(crate) mod connection;
 pub(crate) mod group_commit;
+pub(crate) mod project;
 pub(crate) mod read;
 pub(crate) mod write;

@@ -10,18 +10,19 @@ use es_core::{AggregateId, Commit, EventStore, Expected, NewEvent, Runner, Strea
 use es_sqlite::{SqliteProjection, SqliteStore};
 use prost::Message;
 
-use super::{expect_stored, projection::ADD, scan::Log};
+use super::{Log, expect_stored};
 use crate::{
-    bench::v1::{AccountHooks, MoneyDeposited},
+    bench::v1::AccountHooks,
     by_hand::{
-        connection,
-        read::{EventRow, columns},
+        connection, project,
         write::{Append, Writer},
     },
     data,
     rounds::{Lab, Result, Row, Sample, Target, drive, drive_here, remove},
 };
 
+/// Events that are looked for at once.
+const PAGE: usize = 200;
 /// The longest that a read model may take.
 const PATIENCE: std::time::Duration = std::time::Duration::from_secs(10);
 
@@ -52,9 +53,9 @@ impl Row for Live {
             let names: Vec<_> = (0..projections).map(|n| format!("balances{n}")).collect();
             let mut runner = Runner::new(store.clone());
             for (n, name) in names.iter().enumerate() {
-                let add = sql(ADD, n);
+                let add = project::add(n);
                 let projection = SqliteProjection::builder(name)
-                    .migration(sql(TABLE, n))
+                    .migration(project::table(n))
                     .on_money_deposited(move |tx, event, _| tx.run(&add, (&event.account_id, event.cents)))
                     .build(&store)?;
                 runner = runner.run(projection);
@@ -92,11 +93,7 @@ impl Row for Live {
         let path = lab.fresh("live-by-hand")?;
         lab.runtime.block_on(connection::create(&path))?;
         let connection = connection::writer(&path)?;
-        for n in 0..self.projections {
-            connection.execute_batch(&sql(TABLE, n))?;
-        }
-        connection
-            .execute_batch("CREATE TABLE progress (position INTEGER NOT NULL); INSERT INTO progress VALUES (0)")?;
+        project::create(&connection, self.projections)?;
         let sample = {
             let mut writer = Writer::new(&connection)?;
             let account_id: Arc<str> = data::account_id(0).into();
@@ -121,13 +118,6 @@ impl Row for Live {
         remove(&path)?;
         Ok(sample)
     }
-}
-
-const TABLE: &str = "CREATE TABLE balance (account_id TEXT PRIMARY KEY, cents INTEGER NOT NULL) STRICT";
-
-/// The same SQL on the table of one projection of several.
-fn sql(sql: &str, projection: usize) -> String {
-    sql.replace("balance", &format!("balance{projection}"))
 }
 
 fn append(writer: &mut Writer<'_>, account_id: &Arc<str>, call: u64) -> Result<()> {
@@ -177,7 +167,6 @@ impl Projector {
 fn project(path: &Path, projections: usize, told: &mpsc::Receiver<u64>, reach: &Reached) -> Result<()> {
     let connection = connection::writer(path)?;
     connection.busy_timeout(PATIENCE)?;
-    let add: Vec<_> = (0..projections).map(|n| sql(ADD, n)).collect();
     let mut after = 0;
     let Ok(mut head) = told.recv() else { return Ok(()) };
     let log = Log::new(&connection)?;
@@ -185,7 +174,7 @@ fn project(path: &Path, projections: usize, told: &mpsc::Receiver<u64>, reach: &
         while let Ok(newer) = told.try_recv() {
             head = newer;
         }
-        after = advance(&log, &connection, &add, after)?;
+        after = project::advance(&log, &connection, &connection, projections, after, PAGE)?;
         *reach.position.lock().unwrap_or_else(PoisonError::into_inner) = after;
         reach.moved.notify_all();
         if after >= head {
@@ -193,29 +182,4 @@ fn project(path: &Path, projections: usize, told: &mpsc::Receiver<u64>, reach: &
             head = newer;
         }
     }
-}
-
-fn advance(log: &Log<'_>, connection: &rusqlite::Connection, add: &[String], after: u64) -> Result<u64> {
-    let mut events = connection.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM es_events WHERE position > ?1 ORDER BY position LIMIT 200"
-    ))?;
-    connection.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
-    let mut reached = after;
-    let mut rows = events.query([after])?;
-    while let Some(row) = rows.next()? {
-        let row = EventRow::read(row)?;
-        let (_, checksum) = log.streams.get(&row.stream).ok_or("a stream without a name")?;
-        row.verify(*checksum, log.event_type)?;
-        let event = MoneyDeposited::decode(row.event.payload)?;
-        for add in add {
-            connection.prepare_cached(add)?.execute((&event.account_id, event.cents))?;
-        }
-        reached = row.event.position.cast_unsigned();
-    }
-    drop(rows);
-    connection.prepare_cached("UPDATE progress SET position = ?1")?.execute([reached])?;
-    connection.prepare_cached("COMMIT")?.execute(())?;
-    Ok(reached)
 }

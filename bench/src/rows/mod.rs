@@ -2,9 +2,11 @@
 
 mod append;
 mod bulk;
+mod catch_up_together;
 mod command;
 mod growth;
 mod live;
+mod live_other;
 mod load;
 mod projection;
 mod scan;
@@ -18,7 +20,7 @@ use crate::{
     rounds::{Lab, Result, Row, Sample},
 };
 
-pub(crate) use growth::report_memory;
+pub(crate) use self::{growth::report_memory, scan::Log};
 
 /// All rows, in the order they are printed.
 pub(crate) fn all() -> Vec<Box<dyn Row>> {
@@ -38,7 +40,9 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.push(Box::new(scan::Scan::handed_over()));
     rows.push(Box::new(projection::CatchUp::same_file()));
     rows.push(Box::new(projection::CatchUp::own_file()));
+    rows.extend([1, 4, 16].map(|several| Box::new(catch_up_together::Together::new(several)) as Box<dyn Row>));
     rows.extend([1, 4, 16].map(|projections| Box::new(live::Live { projections }) as Box<dyn Row>));
+    rows.push(Box::new(live_other::LiveOther));
     rows.extend(growth::rows());
     rows
 }

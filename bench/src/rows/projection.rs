@@ -4,25 +4,20 @@ use std::path::PathBuf;
 
 use es_core::Subscriber;
 use es_sqlite::{SqliteProjection, SqliteStore};
-use prost::Message;
 use rusqlite::Connection;
 
 use super::{
-    fill,
-    scan::{Log, PAGE, STREAMS},
+    Log, fill,
+    scan::{PAGE, STREAMS},
 };
 use crate::{
-    bench::v1::{AccountHooks, MoneyDeposited},
+    bench::v1::AccountHooks,
     by_hand::{
         connection,
-        read::{EventRow, columns},
+        project::{self, progress},
     },
     rounds::{Lab, Result, Row, Sample, Target, drive, drive_here, remove},
 };
-
-const TABLE: &str = "CREATE TABLE balance (account_id TEXT PRIMARY KEY, cents INTEGER NOT NULL) STRICT";
-pub(crate) const ADD: &str = "INSERT INTO balance (account_id, cents) VALUES (?1, ?2)
-    ON CONFLICT (account_id) DO UPDATE SET cents = cents + excluded.cents";
 
 /// A projection, against the same SQL in batches of 1,000 events.
 pub(crate) struct CatchUp {
@@ -66,17 +61,14 @@ impl Row for CatchUp {
         fill(lab, &self.ours[0], (0..lab.events).map(|n| n % streams))?;
         std::fs::copy(&self.ours[0], &self.by_hand[0])?;
         let store = lab.runtime.block_on(SqliteStore::open(&self.ours[0]))?;
+        let add = project::add(0);
         let builder = SqliteProjection::builder("balances")
-            .migration(TABLE)
-            .on_money_deposited(|tx, event, _| tx.run(ADD, (&event.account_id, event.cents)));
+            .migration(project::table(0))
+            .on_money_deposited(move |tx, event, _| tx.run(&add, (&event.account_id, event.cents)));
         let projection =
             if self.own_file { builder.build_in(&self.ours[1], &store)? } else { builder.build(&store)? };
         self.projection = Some((store, projection));
-        let connection = self.read_model_by_hand()?;
-        connection.execute_batch(TABLE)?;
-        connection
-            .execute_batch("CREATE TABLE progress (position INTEGER NOT NULL); INSERT INTO progress VALUES (0)")?;
-        Ok(())
+        project::create(&self.read_model_by_hand()?, 1)
     }
 
     fn ours(&mut self, lab: &Lab) -> Result<Sample> {
@@ -98,7 +90,7 @@ impl Row for CatchUp {
             })
             .await
         })?;
-        let total = "SELECT (SELECT position FROM es_checkpoints), sum(cents) FROM balance";
+        let total = "SELECT (SELECT position FROM es_checkpoints), sum(cents) FROM balance0";
         let (done, cents) = lab
             .runtime
             .block_on(projection.query(|tx| tx.query_row(total, (), |row| Ok((row.get(0)?, row.get(1)?)))))?;
@@ -117,16 +109,17 @@ impl Row for CatchUp {
         let sample = drive_here(lab.budget.pass(), |turns| {
             let mut at = progress(&writing)?;
             while at < lab.events && turns.next().is_some() {
-                let reached = advance(&log, if self.own_file { &reading } else { &writing }, &writing, at)?;
+                let source = if self.own_file { &reading } else { &writing };
+                let reached = project::advance(&log, source, &writing, 1, at, PAGE)?;
                 turns.handled(reached - at);
                 at = reached;
             }
             Ok(())
         })?;
         let done = progress(&writing)?;
-        check(done, writing.query_row("SELECT sum(cents) FROM balance", (), |row| row.get(0))?)?;
+        check(done, writing.query_row("SELECT sum(cents) FROM balance0", (), |row| row.get(0))?)?;
         if done == lab.events {
-            writing.execute_batch("DELETE FROM balance; UPDATE progress SET position = 0")?;
+            writing.execute_batch("DELETE FROM balance0; UPDATE progress SET position = 0")?;
         }
         connection::checkpoint(&writing)?;
         Ok(sample)
@@ -150,37 +143,8 @@ impl CatchUp {
     }
 }
 
-/// Handles the next batch, and keeps how far it went in the same transaction.
-fn advance(log: &Log<'_>, reading: &Connection, writing: &Connection, after: u64) -> Result<u64> {
-    let mut events = reading.prepare_cached(concat!(
-        "SELECT ",
-        columns!(),
-        " FROM es_events WHERE position > ?1 ORDER BY position LIMIT ?2"
-    ))?;
-    let mut add = writing.prepare_cached(ADD)?;
-    writing.prepare_cached("BEGIN IMMEDIATE")?.execute(())?;
-    let mut reached = after;
-    let mut rows = events.query((after, PAGE))?;
-    while let Some(row) = rows.next()? {
-        let row = EventRow::read(row)?;
-        let (_, checksum) = log.streams.get(&row.stream).ok_or("a stream without a name")?;
-        row.verify(*checksum, log.event_type)?;
-        let event = MoneyDeposited::decode(row.event.payload)?;
-        add.execute((&event.account_id, event.cents))?;
-        reached = row.event.position.cast_unsigned();
-    }
-    drop(rows);
-    writing.prepare_cached("UPDATE progress SET position = ?1")?.execute([reached])?;
-    writing.prepare_cached("COMMIT")?.execute(())?;
-    Ok(reached)
-}
-
-fn progress(connection: &Connection) -> Result<u64> {
-    Ok(connection.query_row("SELECT position FROM progress", (), |row| row.get(0))?)
-}
-
 /// Fails unless the table holds what the events up to a position come to.
-fn check(done: u64, cents: i64) -> Result<()> {
+pub(crate) fn check(done: u64, cents: i64) -> Result<()> {
     let expected: i64 = (1..=done).map(|n| crate::data::deposited("", n).cents).sum();
     if cents == expected { Ok(()) } else { Err(format!("{cents} cents after {done} events, not {expected}").into()) }
 }

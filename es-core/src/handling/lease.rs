@@ -47,9 +47,10 @@ impl<H: Handler> Handling<H> {
         Held { name: self.name.clone(), owner: self.owner, lease: self.lease, at: at.clone() }
     }
 
-    /// Between the events of a page: renews a lease of which more than half is over.
+    /// Between the events of a page: renews a lease of which more than half is over, or that a clock set back has made
+    /// longer than it was taken for.
     pub(super) async fn keep(&self, held: &mut Held, store: &dyn EventLog) -> Result<()> {
-        match held.at.leased_until.since(store.now()) >= self.lease / 2 {
+        match (self.lease / 2..=self.lease).contains(&held.at.leased_until.since(store.now())) {
             true => Ok(()),
             false => self.renew(held).await,
         }

@@ -117,13 +117,14 @@ macro_rules! handling_settings {
         }
 
         /// Sets for how long a partition is leased, by the store's clock. Default: 10 seconds. So long another process
-        /// waits before it goes on in the place of one that died.
+        /// waits before it goes on in the place of one that died. More than
+        /// [a minute](crate::checkpoints::Checkpoint::LONGEST_LEASE) is taken for a minute.
         ///
         /// A hook may take longer: while it runs, the lease is renewed after each third of it. Should it be lost all the
         /// same, because the store could not be reached or the process stood still, the hook is not broken off; what
         /// comes after its event is left to the new owner.
         pub fn lease(mut self, lease: ::std::time::Duration) -> Self {
-            self.setup.lease = lease;
+            self.setup.lease = lease.min($crate::checkpoints::Checkpoint::LONGEST_LEASE);
             self
         }
     };

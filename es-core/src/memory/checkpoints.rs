@@ -70,7 +70,7 @@ impl CheckpointStore for MemoryStore {
             let now = self.0.clock.now();
             let mut rows = self.0.checkpoints.all().get(name).cloned().unwrap_or_default();
             for row in &mut rows {
-                row.leased = row.leased_until > now;
+                row.leased = Checkpoint::holds(row.leased_until, now);
             }
             Ok(rows)
         })
@@ -90,7 +90,7 @@ impl CheckpointStore for MemoryStore {
                 .get_mut(name)
                 .and_then(|rows| rows.iter_mut().find(|row| row.partition == partition))
                 .ok_or_else(|| moved(name, 0))?;
-            row.leased = row.leased_until > now;
+            row.leased = Checkpoint::holds(row.leased_until, now);
             if row.owner.is_some_and(|other| other != owner) && row.leased {
                 return Ok(Claimed::Taken(row.clone()));
             }

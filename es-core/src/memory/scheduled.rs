@@ -24,10 +24,10 @@ impl Scheduled {
     pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<ScheduledCommand> {
         let free =
             |(command, leased): &&(ScheduledCommand, Option<Timestamp>)| command.due() <= now && is_free(*leased, now);
-        let mut due: Vec<_> = self.0.values().filter(free).map(|(command, _)| command).collect();
-        // Stable: those due at the same time stay in the order of tenant and key.
-        due.sort_by_key(|command| command.due());
-        due.into_iter().take(limit).cloned().collect()
+        let mut due: Vec<_> = self.0.values().filter(free).collect();
+        // None before some, and stable: those due at the same time stay in the order of tenant and key.
+        due.sort_by_key(|(command, leased)| (*leased, command.due()));
+        due.into_iter().take(limit).map(|(command, _)| command.clone()).collect()
     }
 
     pub(super) fn next_due(&self, after: Timestamp) -> Option<Timestamp> {

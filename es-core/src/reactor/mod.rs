@@ -44,6 +44,42 @@ use crate::{EventLog, Progress, Result, Subscriber, Transport, handling::Handlin
 /// # Ok(()) }
 /// ```
 ///
+/// # A process manager with state of its own
+/// A process manager is an aggregate whose events record what it has seen and what it has sent. A hook lets it decide,
+/// then sends what it decided. The decision notes which event it is because of, so that it stays the same when the hook
+/// runs again, after a crash in between too:
+///
+/// ```
+/// # use es_core::{Aggregate, Applier, EventOf, Root, event_applier, EventSet};
+/// # use serde::{Deserialize, Serialize};
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)] struct PaymentSeen {}
+/// # #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)] struct BonusAsked { because_of: u64 }
+/// # #[derive(Clone, Debug, PartialEq, EventSet)]
+/// # #[events(package = "doc.v1")]
+/// # enum WelcomeEvent { PaymentSeen(PaymentSeen), BonusAsked(BonusAsked) }
+/// # #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize, Aggregate)]
+/// # #[aggregate(event = WelcomeEvent, type = "doc.v1.Welcome", snapshot = serde)]
+/// # struct Welcome { opened: bool, paid: bool, asked_because_of: Option<u64> }
+/// # #[event_applier]
+/// # impl Welcome {
+/// #     fn payment_seen(&mut self, _: &PaymentSeen) { self.paid = true; }
+/// #     fn bonus_asked(&mut self, event: &BonusAsked) { self.asked_because_of = Some(event.because_of); }
+/// # }
+/// fn saw_payment(welcome: &mut Root<Welcome>, position: u64) -> bool {
+///     if !welcome.paid {
+///         welcome.emit(PaymentSeen {});
+///     }
+///     if welcome.opened && welcome.asked_because_of.is_none() {
+///         welcome.emit(BonusAsked { because_of: position });
+///     }
+///     welcome.asked_because_of == Some(position)
+/// }
+/// ```
+///
+/// In the hook: `if welcomes.execute(id, |welcome| Ok(saw_payment(welcome, meta.position))).await?.into_inner() { .. }`,
+/// and the command is sent. The whole of it, tested, is `tests/process_manager.rs` of this crate. What is to happen when
+/// nothing is seen for long is [scheduled](crate::Schedule::at), and cancelled when it is.
+///
 /// # When a command is not carried out
 /// While nobody can be reached, or no answer comes, a runner tries again, with a pause that doubles from 10 ms to 5 s,
 /// under the same command id. A refusal of the domain goes to [`on_rejected`](ReactorBuilder::on_rejected); without that,

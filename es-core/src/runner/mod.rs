@@ -63,13 +63,27 @@ impl<L: EventLog> Runner<L> {
     /// # Ok(()) }
     /// ```
     ///
-    /// To hear of refusals ([`on_rejected`](Deliveries::on_rejected)) or to set a timeout, start [`Deliveries`] beside the
-    /// runner instead.
-    pub fn deliver(mut self, transport: impl Transport) -> Self
+    /// [`deliver_with`](Self::deliver_with) also hears of refusals, and sets a timeout.
+    pub fn deliver(self, transport: impl Transport) -> Self
     where
         L: EventStore,
     {
-        self.deliveries = Some(Deliveries::new(self.log.clone(), transport));
+        let deliveries = Deliveries::new(self.log.clone(), transport);
+        self.deliver_with(deliveries)
+    }
+
+    /// Also sends scheduled commands when they are due, as these deliveries do. Called again, the last ones count.
+    ///
+    /// ```
+    /// # use es_core::{Deliveries, EventStore, Runner, Transport};
+    /// # fn example<S: EventStore + Clone>(store: S, transport: impl Transport) -> Runner<S> {
+    /// let deliveries = Deliveries::new(store.clone(), transport)
+    ///     .on_rejected(|command, refusal| eprintln!("{} was refused: {refusal}", command.key()));
+    /// Runner::new(store).deliver_with(deliveries)
+    /// # }
+    /// ```
+    pub fn deliver_with(mut self, deliveries: Deliveries) -> Self {
+        self.deliveries = Some(deliveries);
         self
     }
 

@@ -7,6 +7,7 @@ use es_core::{Error, EventLog, Page, Progress, subscriber::pause_before_retry};
 use super::{
     Inner,
     checkpoint::Checkpoint,
+    dangling::is_dangling,
     failure::{self, OnFailure},
     page::{Batch, Care},
     target::Target,
@@ -87,24 +88,33 @@ impl Inner {
         };
         let to = scanned_to.min(at_most);
         events.truncate(events.partition_point(|event| event.meta.position <= to));
-        let progress = Progress::at(to)
-            .caught_up(to >= head)
-            .handled(events.len() as u64, events.last().map(|event| event.meta.recorded_at));
         if to == checkpoint.position {
-            return Ok(progress);
+            return Ok(Progress::at(to).caught_up(to >= head));
         }
         let pass = to >= head && !self.owner.stays();
         let count = events.len();
-        self.handle(Batch { checkpoint, events: events.into(), count, to, pass }).await?;
-        Ok(progress)
+        let Batch { events, count, to, .. } =
+            self.handle(Batch { checkpoint, events: events.into(), count, to, pass }).await?;
+        let last = count.checked_sub(1).map(|last| events[last].meta.recorded_at);
+        Ok(Progress::at(to).caught_up(to >= head).handled(count as u64, last))
     }
 
-    /// Handles a page, again and again if need be, until it is kept or stops the projection.
-    async fn handle(self: &Arc<Self>, batch: Batch) -> Result<(), Error> {
+    /// Handles a page, again and again if need be, until it is kept or stops the projection. Gives back as much of it as
+    /// was kept.
+    async fn handle(self: &Arc<Self>, mut batch: Batch) -> Result<Batch, Error> {
         let mut care: Option<Care> = None;
         let mut retry = 0;
         loop {
-            let Err(error) = self.keep(&batch, care.clone()).await else { return Ok(()) };
+            let Err(mut error) = self.keep(&batch, care.clone()).await else { return Ok(batch) };
+            if is_dangling(&error) {
+                match batch.first_half() {
+                    Some(half) => {
+                        batch = half;
+                        continue;
+                    }
+                    None => error = self.blame(&batch, care.clone(), error).await,
+                }
+            }
             let Error::ProjectionFaulted { position, source, .. } = &error else { return Err(error) };
             let (position, is_permanent) = (*position, failure::is_permanent(&**source));
             let is_last = retry >= self.policy.retries;

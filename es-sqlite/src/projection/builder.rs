@@ -15,7 +15,7 @@ use es_core::{
 use rusqlite::Connection;
 
 use super::{
-    Inner, Migration, OnFailure, SqliteProjection, Tx,
+    Guard, Inner, Migration, OnFailure, SqliteProjection, Tx,
     checkpoint::{Checkpoint, Registration},
     failure::Policy,
     hooked::Hooked,
@@ -131,9 +131,10 @@ impl SqliteProjectionBuilder {
     }
 
     /// How long a process that was killed or hangs keeps its partitions from others. Default: 10 seconds, by the store's
-    /// clock. Each page renews it, so it must be longer than the longest page takes.
+    /// clock. Each page renews it, so it must be longer than the longest page takes. More than
+    /// [a minute](es_core::checkpoints::Checkpoint::LONGEST_LEASE) is taken for a minute.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = lease.min(es_core::checkpoints::Checkpoint::LONGEST_LEASE);
         self
     }
 
@@ -216,34 +217,51 @@ impl SqliteProjectionBuilder {
             Inner { name, migrations, hooks, hooked, filter, policy, partitions, owner, target, source, inline };
         let inner = Arc::new(inner);
         inner.clear_scratch();
-        let registered = Arc::clone(&inner);
-        blocking::wait(inner.target.write(move |connection, guard| {
-            let Inner { name, migrations, target, .. } = &*registered;
-            let (place, store) = (target.place(), registered.store_id());
-            let registering = |error| place.error("registering a projection", error);
-            if registered.registration().is_taken(connection).map_err(registering)? {
-                let why = format!(
-                    "`{name}` is the name of a reactor or another projection here; give one of them another name"
-                );
-                return Err(Error::InvalidRequest { why });
-            }
-            let checkpoints = registered
-                .registration()
-                .start(connection)
-                .and_then(|()| Checkpoint::read(connection, name))
-                .map_err(|error| place.error("registering a projection", error))?;
-            // Before the migrations: the tables of another store's read model stay as they are.
-            let checkpoint = checkpoints.first().ok_or_else(|| registered.no_checkpoint())?;
-            checkpoint.of_store(name, store)?;
-            registered.adopt_new_events(connection, checkpoint)?;
-            Migrations { projection: name, known: migrations, place }.apply(connection, guard)
-        }))?;
+        // Who only starts again does not wait for others that write.
+        let settled = blocking::wait(inner.target.readers().read(|reader| inner.is_settled(&reader.connection)))?;
+        if !settled {
+            let registered = Arc::clone(&inner);
+            blocking::wait(inner.target.write(move |connection, guard| registered.register(connection, guard)))?;
+        }
         let turns = Arc::new(Turns::new(Arc::clone(&inner)));
         Ok(SqliteProjection { inner, turns, rebuilding: Arc::default() })
     }
 }
 
 impl Inner {
+    /// Whether checkpoints and tables are there, and just as this program has them.
+    fn is_settled(&self, connection: &Connection) -> Result<bool, Error> {
+        let Self { name, migrations, target, hooked, .. } = self;
+        let (place, store) = (target.place(), self.store_id());
+        let at = |error| place.error("registering a projection", error);
+        let checkpoints = Checkpoint::read(connection, name).map_err(at)?;
+        Ok(!checkpoints.is_empty()
+            && checkpoints.len() == self.partitions as usize
+            && checkpoints.iter().all(|row| row.store == store && row.hooked == *hooked)
+            && !self.registration().is_taken(connection).map_err(at)?
+            && Migrations { projection: name, known: migrations, place }.are_applied(connection)?)
+    }
+
+    /// Makes checkpoints and tables, or changes them to what this program has.
+    fn register(&self, connection: &Connection, guard: &Guard) -> Result<(), Error> {
+        let Self { name, migrations, target, .. } = self;
+        let (place, store) = (target.place(), self.store_id());
+        let at = |error| place.error("registering a projection", error);
+        let registration = self.registration();
+        if registration.is_taken(connection).map_err(at)? {
+            let why =
+                format!("`{name}` is the name of a reactor or another projection here; give one of them another name");
+            return Err(Error::InvalidRequest { why });
+        }
+        registration.start(connection).map_err(at)?;
+        let checkpoints = Checkpoint::read(connection, name).map_err(at)?;
+        // Before the migrations: the tables of another store's read model stay as they are.
+        let checkpoint = checkpoints.first().ok_or_else(|| self.no_checkpoint())?;
+        checkpoint.of_store(name, store)?;
+        self.adopt_new_events(connection, checkpoint)?;
+        Migrations { projection: name, known: migrations, place }.apply(connection, guard)
+    }
+
     /// What its checkpoints have in common.
     pub(super) fn registration(&self) -> Registration<'_> {
         let (name, store, hooked) = (&self.name, self.store_id(), &self.hooked);

@@ -1,43 +1,40 @@
 //! How far a projection is: moved in the transaction of its read model, and only from where it was.
 
-use es_core::{Error, Timestamp};
+use std::ops::Deref;
+
+use es_core::{Error, checkpoints};
 use rusqlite::Connection;
 use uuid::Uuid;
 
 use super::{hooked::Hooked, owner::Claim};
+use crate::checkpoint_rows::{self, Kind, Stored};
 
 /// How far a partition is, of which store, since which reset, by which hooks, and whose it is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Checkpoint {
-    pub(super) partition: u32,
-    pub(super) position: u64,
-    pub(super) generation: u64,
-    pub(super) store: Uuid,
+    at: checkpoints::Checkpoint,
     pub(super) hooked: Hooked,
-    pub(super) owner: Option<Uuid>,
-    pub(super) leased_until: Timestamp,
+}
+
+impl Deref for Checkpoint {
+    type Target = checkpoints::Checkpoint;
+
+    fn deref(&self) -> &Self::Target {
+        &self.at
+    }
 }
 
 impl Checkpoint {
     /// The stored checkpoints of a projection: one for each partition, in order.
     pub(super) fn read(connection: &Connection, name: &str) -> rusqlite::Result<Vec<Self>> {
-        connection
-            .prepare_cached(
-                "SELECT partition, position, generation, store_id, hooks, owner, leased_until FROM es_checkpoints
-                 WHERE name = ?1 ORDER BY partition",
-            )?
-            .query_map([name], |row| {
-                Ok(Self {
-                    partition: row.get(0)?,
-                    position: row.get(1)?,
-                    generation: row.get(2)?,
-                    store: Uuid::from_bytes(row.get(3)?),
-                    hooked: Hooked::from_column(row.get(4)?),
-                    owner: row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes),
-                    leased_until: Timestamp::from_micros(row.get(6)?),
-                })
-            })?
-            .collect()
+        let hooked = |Stored { at, hooks }| Self { at, hooked: Hooked::from_column(hooks) };
+        Ok(checkpoint_rows::all(connection, name)?.into_iter().map(hooked).collect())
+    }
+
+    /// The same one at another position.
+    pub(super) fn with_position(mut self, position: u64) -> Self {
+        self.at.position = position;
+        self
     }
 
     /// Stays where it is, with other hooks. Whoever works with the former ones can't move it any more.
@@ -58,41 +55,17 @@ impl Checkpoint {
         position: u64,
         claim: Claim,
     ) -> Result<(), Moving> {
-        let bytes = |owner: Uuid| *owner.as_bytes();
-        let generation = self.generation.saturating_add(u64::from(self.owner != Some(claim.owner)));
-        let owner = claim.until.map(|_| bytes(claim.owner));
-        let until = claim.until.unwrap_or_default().as_micros();
-        let changed = connection
-            .prepare_cached(
-                "UPDATE es_checkpoints SET position = ?3, generation = ?4, owner = ?5, leased_until = ?6
-                 WHERE name = ?1 AND partition = ?2 AND position = ?7 AND generation = ?8 AND store_id = ?9
-                   AND owner IS ?10",
-            )
-            .and_then(|mut update| {
-                let former = (self.position, self.generation, self.store.as_bytes(), self.owner.map(bytes));
-                update.execute((
-                    name,
-                    self.partition,
-                    position,
-                    generation,
-                    owner,
-                    until,
-                    former.0,
-                    former.1,
-                    former.2,
-                    former.3,
-                ))
-            })
-            .map_err(Moving::Failed)?;
-        if changed == 1 { Ok(()) } else { Err(Moving::Moved) }
-    }
-
-    /// Gives back all partitions that an owner has.
-    pub(super) fn release(connection: &Connection, name: &str, owner: Uuid) -> rusqlite::Result<()> {
-        connection
-            .prepare_cached("UPDATE es_checkpoints SET owner = NULL, leased_until = 0 WHERE name = ?1 AND owner = ?2")?
-            .execute((name, owner.as_bytes()))?;
-        Ok(())
+        let next = checkpoints::Checkpoint {
+            position,
+            generation: self.generation.saturating_add(u64::from(self.owner != Some(claim.owner))),
+            owner: claim.until.map(|_| claim.owner),
+            leased_until: claim.until.unwrap_or_default(),
+            ..self.at.clone()
+        };
+        match checkpoint_rows::replace(connection, name, &self.at, &next).map_err(Moving::Failed)? {
+            true => Ok(()),
+            false => Err(Moving::Moved),
+        }
     }
 
     /// Refuses a checkpoint of another store.
@@ -117,9 +90,7 @@ pub(super) struct Registration<'r> {
 impl Registration<'_> {
     /// Whether the name is that of something else that follows the store's log.
     pub(super) fn is_taken(&self, connection: &Connection) -> rusqlite::Result<bool> {
-        connection
-            .prepare_cached("SELECT 1 FROM es_checkpoints WHERE name = ?1 AND kind <> 0 LIMIT 1")?
-            .exists([self.name])
+        checkpoint_rows::is_taken(connection, self.name, Kind::ReadModel)
     }
 
     /// Checkpoints at the log's beginning, unless the projection has some that have moved on. Those that have not may
@@ -134,18 +105,13 @@ impl Registration<'_> {
     /// A checkpoint for each partition at one position, in place of those there were. They belong to nobody, and whoever
     /// still works from a former one can't move it any more.
     pub(super) fn put(&self, connection: &Connection, position: u64) -> rusqlite::Result<()> {
-        let former: Option<u64> = connection
-            .prepare_cached("SELECT max(generation) FROM es_checkpoints WHERE name = ?1")?
-            .query_row([self.name], |row| row.get(0))?;
-        let generation = former.unwrap_or(0).saturating_add(1);
-        connection.prepare_cached("DELETE FROM es_checkpoints WHERE name = ?1")?.execute([self.name])?;
-        let mut insert = connection.prepare_cached(
-            "INSERT INTO es_checkpoints (name, partition, kind, position, generation, store_id, hooks)
-             VALUES (?1, ?2, 0, ?3, ?4, ?5, ?6)",
-        )?;
+        let former = checkpoint_rows::all(connection, self.name)?;
+        let generation = former.iter().map(|row| row.at.generation).max().unwrap_or(0).saturating_add(1);
+        checkpoint_rows::remove(connection, self.name)?;
         for partition in 0..self.partitions {
-            let hooks = self.hooked.column();
-            insert.execute((self.name, partition, position, generation, self.store.as_bytes(), hooks))?;
+            let at =
+                checkpoints::Checkpoint { partition, ..checkpoints::Checkpoint::at(position, generation, self.store) };
+            checkpoint_rows::insert(connection, self.name, Kind::ReadModel, self.hooked.column(), &at)?;
         }
         Ok(())
     }

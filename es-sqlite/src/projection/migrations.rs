@@ -41,6 +41,15 @@ impl Migrations<'_> {
         Ok(())
     }
 
+    /// Whether the file has just these, and nothing is to be done.
+    pub(super) fn are_applied(&self, connection: &Connection) -> Result<bool, Error> {
+        let is = |(known, applied): (&Migration, &Applied)| {
+            applied.hash == hash(&known.up) && applied.down.as_deref() == known.down.as_deref()
+        };
+        let applied = self.applied(connection)?;
+        Ok(applied.len() == self.known.len() && self.known.iter().zip(&applied).all(is))
+    }
+
     fn applied(&self, connection: &Connection) -> Result<Vec<Applied>, Error> {
         let read = |row: &Row<'_>| Ok(Applied { hash: row.get(0)?, down: row.get(1)? });
         connection

@@ -4,6 +4,7 @@ mod advance;
 mod authorizer;
 mod builder;
 mod checkpoint;
+mod dangling;
 mod failure;
 mod hooked;
 mod inline;
@@ -29,14 +30,14 @@ use es_core::{Error, EventLog, Filter, Progress, Subscriber, guard_call, store::
 
 pub(crate) use self::{authorizer::Guard, objects::quoted};
 use self::{
-    builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, inline::InlineState,
-    migrations::Migrations, owner::Owner, rebuild::UnderWay, source::Source, target::Target, turns::Turns,
+    builder::AnyHook, failure::Policy, hooked::Hooked, inline::InlineState, migrations::Migrations, owner::Owner,
+    rebuild::UnderWay, source::Source, target::Target, turns::Turns,
 };
 pub use self::{
     builder::SqliteProjectionBuilder, failure::OnFailure, migration::Migration, parked::ParkedEvent,
     status::ProjectionStatus, tx::Tx,
 };
-use crate::blocking;
+use crate::{blocking, checkpoint_rows};
 
 /// How often a projection looks whether the owner of a partition has moved on.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
@@ -252,7 +253,7 @@ impl Inner {
     async fn give_back_of(&self, owner: uuid::Uuid) -> Result<(), Error> {
         let (name, path) = (self.name.clone(), self.target.place().clone());
         let release = move |connection: &rusqlite::Connection, _: &Guard| {
-            Checkpoint::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
+            checkpoint_rows::release(connection, &name, owner).map_err(|error| path.error("giving back a lease", error))
         };
         self.target.write(release).await
     }

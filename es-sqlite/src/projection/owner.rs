@@ -60,7 +60,8 @@ impl Owner {
 
     /// Whether somebody else has the partition to themselves now.
     pub(super) fn must_wait(&self, checkpoint: &Checkpoint, now: Timestamp) -> bool {
-        checkpoint.owner.is_some_and(|owner| owner != self.id) && checkpoint.leased_until > now
+        let theirs = checkpoint.owner.is_some_and(|owner| owner != self.id);
+        theirs && es_core::checkpoints::Checkpoint::holds(checkpoint.leased_until, now)
     }
 
     /// A claim from now on.

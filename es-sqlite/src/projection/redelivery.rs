@@ -66,7 +66,7 @@ impl SqliteProjection {
         let head = self.inner.source.log().head().await?;
         for checkpoint in self.inner.checkpoints(self.inner.store_id()).await? {
             let from = checkpoint.position;
-            let page = self.inner.handled(&Checkpoint { position: head, ..checkpoint }, from).await?;
+            let page = self.inner.handled(&checkpoint.with_position(head), from).await?;
             let (inner, care) = (Arc::clone(&self.inner), self.inner.gives_up().then(|| Care::last(0)));
             let run = move |connection: &Connection, guard: &Guard| {
                 inner.run(connection, guard, &page, care.as_ref())?;
@@ -102,7 +102,7 @@ impl Inner {
             after = page.scanned_to;
         }
         events.truncate(events.partition_point(|event| event.meta.position <= to));
-        let checkpoint = Checkpoint { position, ..checkpoint.clone() };
+        let checkpoint = checkpoint.clone().with_position(position);
         Ok(Batch { checkpoint, count: events.len(), events: events.into(), to, pass: true })
     }
 

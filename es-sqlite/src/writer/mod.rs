@@ -49,8 +49,9 @@ use crate::{
 /// The most that goes into one transaction.
 const BATCH: usize = 1_024;
 const BATCH_BYTES: usize = 8 << 20;
-/// How often other processes' writes are looked for while someone watches the head.
-const POLL: Duration = Duration::from_millis(15);
+/// How often other processes' writes are looked for while someone watches the head: a few microseconds each time, and what
+/// a read model is late by at most, beside its own page.
+const POLL: Duration = Duration::from_millis(5);
 /// How long something offered waits for a transaction to go along with.
 const OFFERED: Duration = Duration::from_millis(20);
 

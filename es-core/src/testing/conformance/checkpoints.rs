@@ -24,6 +24,7 @@ macro_rules! checkpoint_store_conformance {
             names_do_not_mix
             a_free_partition_is_claimed_and_others_stay_free
             a_leased_partition_is_taken_over_only_when_the_lease_is_over
+            the_lease_on_a_partition_of_a_clock_that_was_set_back_is_none
             an_owner_renews_its_lease_and_keeps_its_generation
             a_checkpoint_moves_from_where_it_is_and_renews_the_lease
             a_former_owner_cannot_move_the_checkpoint
@@ -153,6 +154,23 @@ pub async fn a_leased_partition_is_taken_over_only_when_the_lease_is_over(
     let second = held(store, 0, BOB).await;
     assert_eq!((second.at.position, second.at.generation), (4, first.at.generation + 1));
     assert!(matches!(claim(store, 0, ADA).await, Claimed::Taken(_)));
+}
+
+/// It would last until the clock gets there again.
+pub async fn the_lease_on_a_partition_of_a_clock_that_was_set_back_is_none(
+    store: &impl CheckpointStore,
+    clock: &ManualClock,
+) {
+    register(store, 2, 4).await;
+    let (first, longest) = (held(store, 0, ADA).await, Checkpoint::LONGEST_LEASE);
+    let Claimed::Held(long) = store.claim(NAME, 1, ADA, longest).await.unwrap() else { panic!("it is free") };
+    assert!(long.at.leased && matches!(claim(store, 1, BOB).await, Claimed::Taken(_)), "the longest lease is one");
+    clock.set(Timestamp::from_micros(1));
+    assert!(checkpoints(store).await.iter().all(|checkpoint| !checkpoint.leased), "all would last too long");
+    let second = held(store, 0, BOB).await;
+    assert_eq!((second.at.position, second.at.generation), (4, first.at.generation + 1));
+    assert_moved(store.advance(&first, 5, None).await);
+    assert_eq!(held(store, 1, ADA).await.at.leased_until.since(Timestamp::from_micros(1)), LEASE);
 }
 
 /// Renewals.

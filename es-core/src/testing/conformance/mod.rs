@@ -110,6 +110,7 @@ macro_rules! event_store_conformance {
             a_refused_commit_leaves_the_schedule_as_it_was
             a_repeated_command_does_not_change_the_schedule_again
             a_leased_command_is_not_due_until_its_lease_ends
+            a_command_that_was_leased_before_is_due_after_the_others
             a_lease_is_changed_by_its_holder_only
             of_many_who_lease_a_command_one_gets_it
             a_lease_of_a_clock_that_was_set_back_is_none

@@ -164,9 +164,20 @@ pub async fn a_leased_command_is_not_due_until_its_lease_ends(store: &impl Event
     assert!(store.lease(&command("a", at(1), ""), at(5), at(15)).await.unwrap());
     assert_eq!(due(store, at(5), 1).await, ["b"]);
     assert!(!store.lease(&command("a", at(1), ""), at(14), at(24)).await.unwrap());
-    assert_eq!(due(store, at(15), 9).await, ["a", "b"]);
+    assert_eq!(due(store, at(15), 9).await, ["b", "a"]);
     assert!(store.lease(&command("a", at(1), ""), at(15), at(25)).await.unwrap());
     assert!(scheduled(store, "a").await.is_some(), "a leased command is still scheduled");
+}
+
+/// A command that nobody answers comes behind those that were not tried yet, and those that waited longer.
+pub async fn a_command_that_was_leased_before_is_due_after_the_others(store: &impl EventStore) {
+    for (name, time) in [("a", 1), ("b", 2), ("c", 3), ("d", 4)] {
+        schedule(store, &command(name, at(time), "")).await;
+    }
+    assert!(store.lease(&command("a", at(1), ""), at(5), at(9)).await.unwrap());
+    assert!(store.lease(&command("b", at(2), ""), at(5), at(8)).await.unwrap());
+    assert_eq!(due(store, at(9), 9).await, ["c", "d", "b", "a"]);
+    assert_eq!(due(store, at(9), 3).await, ["c", "d", "b"]);
 }
 
 /// It may be made longer or shorter, and not by one who has lost it.
