@@ -7,6 +7,7 @@ mod growth;
 mod live;
 mod load;
 mod projection;
+mod relay;
 mod scan;
 mod snapshot;
 
@@ -39,6 +40,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.push(Box::new(projection::CatchUp::same_file()));
     rows.push(Box::new(projection::CatchUp::own_file()));
     rows.extend([1, 4, 16].map(|projections| Box::new(live::Live { projections }) as Box<dyn Row>));
+    rows.push(Box::new(relay::Relaying::default()));
     rows.extend(growth::rows());
     rows
 }

@@ -108,7 +108,7 @@ impl Session {
             let what = "subject of an event (the ids in it)";
             return Err(Error::TooLarge { what, limit: LONGEST_SUBJECT, actual: subject.len() });
         }
-        let body = self.body(event);
+        let body = self.body(event)?;
         let bytes = body.len();
         while !self.window.has_room(bytes) {
             self.wait().await?;
@@ -126,12 +126,15 @@ impl Session {
     }
 
     /// The event's envelope, without its payload where the server would not take it.
-    fn body(&mut self, event: &RecordedEvent) -> Bytes {
+    ///
+    /// # Errors
+    /// [`Refused`](Error::Refused) when even that is too large: its metadata is.
+    fn body(&mut self, event: &RecordedEvent) -> Result<Bytes> {
         let limit = self.client.max_payload().min(self.largest).saturating_sub(HEADERS);
         if event.payload.len() < limit {
             let whole = self.writer.whole(event);
             if whole.len() <= limit {
-                return whole;
+                return Ok(whole);
             }
         }
         tracing::warn!(
@@ -140,7 +143,17 @@ impl Session {
             limit,
             "an event is larger than the server takes; it is published without its payload"
         );
-        self.writer.stub(event)
+        let stub = self.writer.stub(event);
+        if stub.len() <= limit {
+            return Ok(stub);
+        }
+        let (position, bytes) = (event.meta.position, stub.len() + HEADERS);
+        let why = format!(
+            "the event at position {position} takes {bytes} bytes without its payload, the limit is {}; raise max_payload, \
+             or max_msg_size of the stream",
+            limit + HEADERS
+        );
+        Err(Error::Refused { by: format!("stream `{}`", self.stream), why })
     }
 
     /// Waits until everything that was published is acknowledged.
