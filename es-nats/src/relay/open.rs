@@ -10,7 +10,7 @@ use es_core::{Error, EventStore, Result};
 use super::{
     Inner,
     errors::{connection, diverged},
-    session::{Session, connection_of},
+    session::{Session, as_long_as_connected, connection_of},
     settings,
     verify::Verified,
 };
@@ -30,6 +30,11 @@ impl Inner {
     pub(super) async fn open(&self, store: &dyn EventStore, confirmed: u64) -> Result<Session> {
         let client = self.nats.client();
         let connects = connection_of(client)?;
+        as_long_as_connected(client, connects, self.open_over(store, confirmed, connects)).await
+    }
+
+    async fn open_over(&self, store: &dyn EventStore, confirmed: u64, connects: u64) -> Result<Session> {
+        let client = self.nats.client();
         if !client.is_server_compatible(2, 10, 0) {
             let version = client.server_info().version;
             let why = "a relay needs 2.10 or newer; update the server".into();

@@ -1,6 +1,6 @@
 //! Publishing in order, many messages under way at once, as long as there is no doubt.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
     Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber, connection::State,
@@ -58,6 +58,27 @@ pub(super) fn connection_of(client: &Client) -> Result<u64> {
         State::Connected => Ok(client.statistics().connects.load(Ordering::Relaxed)),
         _ => Err(Error::Unavailable { why: "not connected to NATS".into() }),
     }
+}
+
+/// Awaits what is asked of the server, as long as the connection is the one it is asked over: on another one, no answer
+/// comes any more.
+pub(super) async fn as_long_as_connected<T>(
+    client: &Client,
+    connects: u64,
+    asking: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut asking = pin!(asking);
+    loop {
+        match timeout(LOOK, &mut asking).await {
+            Ok(answered) => return answered,
+            Err(_) if connection_of(client).is_ok_and(|now| now == connects) => {}
+            Err(_) => return Err(lost()),
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::Unavailable { why: "the connection to NATS was lost".into() }
 }
 
 impl Session {
@@ -172,7 +193,7 @@ impl Session {
             match timeout_at(look, self.acks.next()).await {
                 Ok(ack) => break ack,
                 Err(_) if !self.is_current() => {
-                    return Err(Error::Unavailable { why: "the connection to NATS was lost".into() });
+                    return Err(lost());
                 }
                 Err(_) if look >= deadline => return Err(self.silent()),
                 Err(_) => {}
