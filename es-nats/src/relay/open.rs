@@ -10,7 +10,7 @@ use es_core::{Error, EventStore, Result};
 use super::{
     Inner,
     errors::{connection, diverged},
-    session::{Session, as_long_as_connected, connection_of},
+    session::{PATIENCE, Session, as_long_as_connected, connection_of},
     settings,
     verify::Verified,
 };
@@ -55,7 +55,7 @@ impl Inner {
         let last = self.end(store, confirmed, &stream).await?;
         if epoch < self.identity.epoch {
             let metadata = settings::metadata(&self.identity);
-            let updated = self.nats.jetstream().update_stream(&Config { metadata, ..config.clone() }).await;
+            let updated = self.context().update_stream(&Config { metadata, ..config.clone() }).await;
             updated.map_err(connection)?;
         }
         if last < confirmed {
@@ -67,7 +67,7 @@ impl Inner {
 
     /// The stream; made if there is none and there never was.
     async fn stream(&self, confirmed: u64) -> Result<Stream> {
-        let context = self.nats.jetstream();
+        let context = self.context();
         let name = &self.config.name;
         match self.find(&context).await? {
             Some(stream) => Ok(stream),
@@ -76,6 +76,12 @@ impl Inner {
             }
             None => self.create(&context).await,
         }
+    }
+
+    pub(super) fn context(&self) -> jetstream::Context {
+        let mut context = self.nats.jetstream();
+        context.set_timeout(PATIENCE);
+        context
     }
 
     pub(super) async fn find(&self, context: &jetstream::Context) -> Result<Option<Stream>> {

@@ -15,8 +15,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{errors, window::Window};
 use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
 
-/// Without an acknowledgement for so long, a server is taken for gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Without an answer for so long, a server is taken for gone. To be wrong costs some questions.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// How often one that waits looks whether the connection is still the same.
 const LOOK: Duration = Duration::from_millis(20);
 /// A session at rest ends after so long.
