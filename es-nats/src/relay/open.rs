@@ -10,7 +10,7 @@ use es_core::{Error, EventStore, Result};
 use super::{
     Inner,
     errors::{connection, diverged},
-    session::{PATIENCE, Session, as_long_as_connected, connection_of},
+    session::{PATIENCE, Session, as_long_as_connected, connection_of, largest_envelope},
     settings,
     verify::Verified,
 };
@@ -20,6 +20,9 @@ use crate::envelope::EnvelopeWriter;
 const REMEDY: &str = "nothing was overwritten; restore a newer store, give the relay another stream name, or make the \
                       stream anew from this store: reseed(), then resume()";
 const RESEED: &str = "make it anew from the store: reseed(), then resume()";
+
+/// What an envelope has beside payload and metadata, names of common length included.
+const NAMES: usize = 1_024;
 
 /// Answers that stay the same until someone changes something.
 const SETTLED: [ErrorCode; 3] =
@@ -60,6 +63,15 @@ impl Inner {
         }
         if last < confirmed {
             tracing::warn!(name = &*self.name, last, confirmed, "the stream has lost its end; it is published again");
+        }
+        let (limit, limits) = (largest_envelope(client, config), self.store.limits());
+        if limit < limits.event_bytes + limits.metadata_bytes + NAMES {
+            tracing::warn!(
+                name = &*self.name,
+                limit,
+                event_bytes = limits.event_bytes,
+                "the store takes larger events than the server; those are published without their payload"
+            );
         }
         let writer = EnvelopeWriter::new(&self.identity);
         Session::begin(client, connects, writer, config, &self.prefix, last).await

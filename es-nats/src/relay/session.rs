@@ -3,8 +3,10 @@
 use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
-    Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber, connection::State,
-    header::NATS_EXPECTED_LAST_SEQUENCE, jetstream::ErrorCode,
+    Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber,
+    connection::State,
+    header::NATS_EXPECTED_LAST_SEQUENCE,
+    jetstream::{ErrorCode, stream::Config},
 };
 use bytes::Bytes;
 use es_core::{Error, RecordedEvent, Result, Timestamp};
@@ -26,6 +28,12 @@ const HEADERS: usize = 96;
 /// Bytes of the longest subject: what a server takes in one line, less what else is in it.
 const LONGEST_SUBJECT: usize = 3_800;
 
+/// Bytes of the largest envelope that server and stream take; a larger event is published without its payload.
+pub(super) fn largest_envelope(client: &Client, config: &Config) -> usize {
+    let of_stream = usize::try_from(config.max_message_size).ok().filter(|size| *size > 0);
+    client.max_payload().min(of_stream.unwrap_or(usize::MAX)).saturating_sub(HEADERS)
+}
+
 /// One run of publishing. It ends with the first doubt: what was not acknowledged by then may be stored or not.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -34,10 +42,8 @@ pub(super) struct Session {
     begun: Instant,
     acks: Subscriber,
     inbox: String,
-    stream: String,
+    config: Config,
     prefix: String,
-    /// The largest message of the stream; the server may take less.
-    largest: usize,
     writer: EnvelopeWriter,
     window: Window,
 }
@@ -87,7 +93,7 @@ impl Session {
         client: &Client,
         connects: u64,
         writer: EnvelopeWriter,
-        config: &async_nats::jetstream::stream::Config,
+        config: &Config,
         prefix: &str,
         after: u64,
     ) -> Result<Self> {
@@ -99,9 +105,8 @@ impl Session {
             begun: Instant::now(),
             acks,
             inbox,
-            stream: config.name.clone(),
+            config: config.clone(),
             prefix: prefix.to_owned(),
-            largest: usize::try_from(config.max_message_size).ok().filter(|size| *size > 0).unwrap_or(usize::MAX),
             writer,
             window: Window::after(after),
         })
@@ -151,7 +156,7 @@ impl Session {
     /// # Errors
     /// [`Refused`](Error::Refused) when even that is too large: its metadata is.
     fn body(&mut self, event: &RecordedEvent) -> Result<Bytes> {
-        let limit = self.client.max_payload().min(self.largest).saturating_sub(HEADERS);
+        let limit = largest_envelope(&self.client, &self.config);
         if event.payload.len() < limit {
             let whole = self.writer.whole(event);
             if whole.len() <= limit {
@@ -174,7 +179,7 @@ impl Session {
              or max_msg_size of the stream",
             limit + HEADERS
         );
-        Err(Error::Refused { by: format!("stream `{}`", self.stream), why })
+        Err(Error::Refused { by: format!("stream `{}`", self.config.name), why })
     }
 
     /// Waits until everything that was published is acknowledged.
@@ -211,14 +216,14 @@ impl Session {
             return Err(Error::Unavailable { why: "the connection to NATS was closed".into() });
         };
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            return Err(Error::Unavailable { why: format!("stream `{}` does not take messages", self.stream) });
+            return Err(Error::Unavailable { why: format!("stream `{}` does not take messages", self.config.name) });
         }
         let position = message.subject.rsplit_once('.').and_then(|(_, position)| position.parse().ok());
         let answer: Answer<'_> = serde_json::from_slice(&message.payload)
             .map_err(|error| Error::Unavailable { why: format!("NATS answered with something else: {error}") })?;
         match (position, answer.error) {
             // Also as a duplicate: it is what stands at this position.
-            (Some(position), None) if answer.seq == position && answer.stream == self.stream => {
+            (Some(position), None) if answer.seq == position && answer.stream == self.config.name => {
                 self.window.acked(position);
                 Ok(())
             }
@@ -234,8 +239,8 @@ impl Session {
         const ELSEWHERE: [ErrorCode; 2] =
             [ErrorCode::STREAM_WRONG_LAST_SEQUENCE, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
         let why = match ELSEWHERE.contains(&error.error_code()) {
-            true => format!("stream `{}` does not end where it should: {error}", self.stream),
-            false => format!("stream `{}` refused a message: {error}", self.stream),
+            true => format!("stream `{}` does not end where it should: {error}", self.config.name),
+            false => format!("stream `{}` refused a message: {error}", self.config.name),
         };
         Error::Unavailable { why }
     }
