@@ -51,7 +51,7 @@
 //! | send later | [`CommandContext::schedule`], [`Schedule`], [`Deliveries`], [`Runner::deliver`] |
 //! | project | [`Runner`], [`Projection`], [`HookBuilder`], [`Subscriber`], [`Rebuild`] |
 //! | react | [`Reactor`], [`Commands`], [`StartFrom`] |
-//! | store | [`EventStore`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |
+//! | store | [`EventStore`], [`EventLog`], [`Commit`], [`Expected`], [`MemoryStore`], [`testing::conformance`] |
 //! | handle errors | [`Error`], [`Retry`] |
 
 mod aggregate;
@@ -78,6 +78,7 @@ mod hot_roots;
 mod id;
 mod limits;
 mod load;
+mod log;
 mod macros;
 mod memory;
 mod metadata;
@@ -132,6 +133,7 @@ pub use hooks::{Hook, HookBuilder};
 pub use id::{AggregateId, CommandId, MAX_ID_BYTES, ScheduleKey, Tenant};
 pub use limits::Limits;
 pub use load::At;
+pub use log::{EventLog, StoreIdentity};
 pub use memory::MemoryStore;
 pub use metadata::Metadata;
 pub use partition::partition_of;

@@ -13,16 +13,16 @@ use tokio::sync::watch;
 
 use self::scheduled::Scheduled;
 use crate::{
-    Appended, Clock, CommandId, CommandRecord, Commit, Committed, Error, EventMeta, EventStore, Filter, Limits,
-    Outcome, Page, RecordedEvent, RecordedRef, Result, ScheduledCommand, Snapshot, StreamKey, SystemClock, Tenant,
-    Timestamp,
-    store::{BoxFuture, StoreIdentity, Visitor},
+    Appended, Clock, CommandId, CommandRecord, Commit, Committed, Error, EventLog, EventMeta, EventStore, Filter,
+    Limits, Outcome, Page, RecordedEvent, RecordedRef, Result, ScheduledCommand, Snapshot, StoreIdentity, StreamKey,
+    SystemClock, Tenant, Timestamp,
+    store::{BoxFuture, Visitor},
 };
 
 /// An event store in memory. Clones share it.
 ///
 /// ```
-/// # use es_core::{Commit, EventStore, Expected, MemoryStore, NewEvent, StreamKey};
+/// # use es_core::{Commit, EventLog, EventStore, Expected, MemoryStore, NewEvent, StreamKey};
 /// # async fn example() -> es_core::Result<()> {
 /// let store = MemoryStore::new();
 /// let stream = StreamKey::new(None, "bank.v1.Account", "acc-1".try_into()?);
@@ -208,6 +208,38 @@ fn index(number: u64) -> usize {
     usize::try_from(number).unwrap_or(usize::MAX)
 }
 
+impl EventLog for MemoryStore {
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(async move {
+            let state = self.state();
+            let Some(rest) = state.log.get(index(after)..).filter(|rest| !rest.is_empty() && limit > 0) else {
+                return Ok(Page { events: Vec::new(), scanned_to: after });
+            };
+            // The page ends where the commit of its last event ends.
+            let scanned_to = rest[limit.min(rest.len()) - 1].meta.commit_last;
+            let scanned = &state.log[index(after)..index(scanned_to)];
+            let events = scanned.iter().filter(|event| filter.admits(&event.meta)).cloned().collect();
+            Ok(Page { events, scanned_to })
+        })
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async move { Ok(self.state().head()) })
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.head.subscribe()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.identity.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
 impl EventStore for MemoryStore {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
         Box::pin(async move { self.write(&commit) })
@@ -231,28 +263,6 @@ impl EventStore for MemoryStore {
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
         Box::pin(async move { Ok(self.state().version(stream)) })
-    }
-
-    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(async move {
-            let state = self.state();
-            let Some(rest) = state.log.get(index(after)..).filter(|rest| !rest.is_empty() && limit > 0) else {
-                return Ok(Page { events: Vec::new(), scanned_to: after });
-            };
-            // The page ends where the commit of its last event ends.
-            let scanned_to = rest[limit.min(rest.len()) - 1].meta.commit_last;
-            let scanned = &state.log[index(after)..index(scanned_to)];
-            let events = scanned.iter().filter(|event| filter.admits(&event.meta)).cloned().collect();
-            Ok(Page { events, scanned_to })
-        })
-    }
-
-    fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        Box::pin(async move { Ok(self.state().head()) })
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.0.head.subscribe()
     }
 
     fn outcome<'a>(
@@ -318,15 +328,7 @@ impl EventStore for MemoryStore {
         Box::pin(async move { Ok(self.state().scheduled.settle(command)) })
     }
 
-    fn identity(&self) -> StoreIdentity {
-        self.0.identity.clone()
-    }
-
     fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    fn now(&self) -> Timestamp {
-        self.0.clock.now()
     }
 }

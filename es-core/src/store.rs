@@ -1,12 +1,10 @@
 //! The one trait every event store implements.
 
-use std::{fmt, future::Future, ops::ControlFlow, pin::Pin, sync::Arc, time::Duration};
-
-use tokio::sync::watch;
+use std::{future::Future, ops::ControlFlow, pin::Pin, sync::Arc, time::Duration};
 
 use crate::{
-    Appended, CommandId, Commit, Filter, Limits, Outcome, Page, RecordedRef, Result, ScheduledCommand, Snapshot,
-    StreamKey, Tenant, Timestamp,
+    Appended, CommandId, Commit, EventLog, Limits, Outcome, RecordedRef, Result, ScheduledCommand, Snapshot, StreamKey,
+    Tenant, Timestamp,
 };
 
 /// For how long a store keeps the answers to commands. A command sent again later than that may be carried out again.
@@ -18,21 +16,12 @@ pub type BoxFuture<'a, T> = Pin<Box<dyn Future<Output = T> + Send + 'a>>;
 /// What a fold calls for each event, in order. `Break` ends the fold; an error ends it and is passed on.
 pub type Visitor<'a> = dyn FnMut(RecordedRef<'_>) -> Result<ControlFlow<()>> + Send + 'a;
 
-/// Which store this is.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StoreIdentity {
-    /// Unique to the store, kept for its life.
-    pub id: uuid::Uuid,
-    /// Raised each time the store is restored from a backup.
-    pub epoch: u64,
-}
-
-/// A log of events in streams.
+/// Where events are recorded: an [`EventLog`] that can be appended to, and read by stream.
 ///
 /// What every store guarantees, and the [conformance suite](crate::testing::conformance) shows: a commit is stored
 /// whole or not at all; versions are dense from 1 within a stream; positions are dense from 1 over the store, in commit
 /// order, and visible in that order; a command id is answered once, and with the same answer from then on.
-pub trait EventStore: fmt::Debug + Send + Sync + 'static {
+pub trait EventStore: EventLog {
     /// Stores a commit.
     ///
     /// The command, if any, is looked up first: answered before, it comes back as [`Appended::Replayed`] whatever the
@@ -57,25 +46,6 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// What the storage reports.
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>>;
-
-    /// Reads the log after a position, about `limit` events of it (a commit is never cut), and hands over those that
-    /// pass the filter. How much is looked at is bounded, so a page may be empty and still have moved on; only with a
-    /// limit of 0, or at the head, it has not.
-    ///
-    /// # Errors
-    /// [`Corrupt`](crate::Error::Corrupt) for an event that is not what was written, once the page would begin with its
-    /// commit (the page before ends in front of it), or what the storage reports.
-    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>>;
-
-    /// The position of the last event; 0 when there is none.
-    ///
-    /// # Errors
-    /// What the storage reports.
-    fn head(&self) -> BoxFuture<'_, Result<u64>>;
-
-    /// Tells of new events, whoever appends them: the head, each time it moves. Where it stays, because a commit of this
-    /// process has only changed the schedule, it is told once more.
-    fn watch(&self) -> watch::Receiver<u64>;
 
     /// What a command was answered, if it is known here.
     ///
@@ -153,14 +123,8 @@ pub trait EventStore: fmt::Debug + Send + Sync + 'static {
     /// What the storage reports.
     fn settle<'a>(&'a self, command: &'a ScheduledCommand) -> BoxFuture<'a, Result<bool>>;
 
-    /// Which store this is.
-    fn identity(&self) -> StoreIdentity;
-
     /// What the store accepts at most.
     fn limits(&self) -> &Limits;
-
-    /// The time by the store's clock.
-    fn now(&self) -> Timestamp;
 
     /// Whether one commit can append to several streams.
     fn is_atomic_over_streams(&self) -> bool {
@@ -179,18 +143,6 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
         (**self).version(stream)
-    }
-
-    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        (**self).read_all(after, limit, filter)
-    }
-
-    fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        (**self).head()
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        (**self).watch()
     }
 
     fn outcome<'a>(
@@ -247,16 +199,8 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         (**self).settle(command)
     }
 
-    fn identity(&self) -> StoreIdentity {
-        (**self).identity()
-    }
-
     fn limits(&self) -> &Limits {
         (**self).limits()
-    }
-
-    fn now(&self) -> Timestamp {
-        (**self).now()
     }
 
     fn is_atomic_over_streams(&self) -> bool {

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use crate::{Error, EventStore, Result, Timestamp, backoff::Backoff, store::BoxFuture};
+use crate::{Error, EventLog, Result, Timestamp, backoff::Backoff, store::BoxFuture};
 
 /// Something that follows the log: a projection or a reactor.
 ///
@@ -28,7 +28,7 @@ pub trait Subscriber: fmt::Debug + Send + Sync + 'static {
     /// # Errors
     /// [`ProjectionFaulted`](crate::Error::ProjectionFaulted) for an event a hook refuses, or what the storage reports.
     /// Whole commits before that event may be kept; of its own commit nothing is.
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>>;
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>>;
 
     /// Gives back what it holds for itself alone, so that the next one need not wait: called when a runner stops.
     fn give_back(&self) -> BoxFuture<'_, ()> {

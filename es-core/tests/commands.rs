@@ -12,8 +12,8 @@ use std::{
 
 use bank::{AccountRepository, Accounts, Changed, answer, command, open};
 use es_core::{
-    AppError, Commit, Error, EventStore, Expected, Filter, Limits, LocalBus, MemoryStore, Metadata, NewEvent, Request,
-    Retry, Status, SystemClock, Tenant, Transport, ensure,
+    AppError, Commit, Error, EventLog, EventStore, Expected, Filter, Limits, LocalBus, MemoryStore, Metadata, NewEvent,
+    Request, Retry, Status, SystemClock, Tenant, Transport, ensure,
 };
 use futures_util::future::join_all;
 use prost::Message;

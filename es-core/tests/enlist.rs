@@ -9,9 +9,10 @@ use std::sync::{
 
 use bank::{Account, AccountRepository, Accounts, Changed, answer, command};
 use es_core::{
-    AppError, Appended, CommandId, Commit, Enlisted, Error, EventStore, Expected, Filter, Limits, MemoryStore,
-    NewEvent, Outcome, Page, Result, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp, ensure,
-    store::{BoxFuture, StoreIdentity, Visitor},
+    AppError, Appended, CommandId, Commit, Enlisted, Error, EventLog, EventStore, Expected, Filter, Limits,
+    MemoryStore, NewEvent, Outcome, Page, Result, ScheduledCommand, Snapshot, StoreIdentity, StreamKey, Tenant,
+    Timestamp, ensure,
+    store::{BoxFuture, Visitor},
 };
 
 /// Moves money from the command's account to `b`.
@@ -159,6 +160,28 @@ async fn a_store_that_commits_to_one_stream_at_a_time_says_so() {
 #[derive(Debug)]
 struct OneStream(MemoryStore);
 
+impl EventLog for OneStream {
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        self.0.read_all(after, limit, filter)
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        self.0.head()
+    }
+
+    fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
+        self.0.watch()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.identity()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
 impl EventStore for OneStream {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
         self.0.append(commit)
@@ -170,18 +193,6 @@ impl EventStore for OneStream {
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
         self.0.version(stream)
-    }
-
-    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        self.0.read_all(after, limit, filter)
-    }
-
-    fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        self.0.head()
-    }
-
-    fn watch(&self) -> tokio::sync::watch::Receiver<u64> {
-        self.0.watch()
     }
 
     fn outcome<'a>(&'a self, tenant: Option<&'a Tenant>, id: &'a CommandId) -> BoxFuture<'a, Result<Option<Outcome>>> {
@@ -234,16 +245,8 @@ impl EventStore for OneStream {
         self.0.settle(command)
     }
 
-    fn identity(&self) -> StoreIdentity {
-        self.0.identity()
-    }
-
     fn limits(&self) -> &Limits {
         self.0.limits()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.0.now()
     }
 
     fn is_atomic_over_streams(&self) -> bool {

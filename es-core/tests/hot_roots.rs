@@ -13,8 +13,8 @@ use std::{
 
 use bank::{Account, AccountEvent, AccountRepository, AccountServiceClient, Accounts, Changed, answer, command, open};
 use es_core::{
-    AggregateId, AppError, Commit, Error, EventStore, Expected, Filter, LocalBus, MemoryStore, NewEvent, Root,
-    StreamKey, ensure,
+    AggregateId, AppError, Commit, Error, EventLog, EventStore, Expected, Filter, LocalBus, MemoryStore, NewEvent,
+    Root, StreamKey, ensure,
 };
 use futures_util::future::join_all;
 

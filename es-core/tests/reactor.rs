@@ -15,7 +15,7 @@ use bank::{
     QueryServiceClient, QueryServiceServer, command, open,
 };
 use es_core::{
-    AppError, CheckpointStore, Error, EventStore, Hook, Limits, LocalBus, ManualClock, MemoryStore, Metadata, Reactor,
+    AppError, CheckpointStore, Error, EventLog, Hook, Limits, LocalBus, ManualClock, MemoryStore, Metadata, Reactor,
     ReactorBuilder, Repository, Request, Response, Result, Runner, StartFrom, Subscriber, Tenant, Timestamp, Transport,
     store::BoxFuture,
 };

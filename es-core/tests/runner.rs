@@ -12,7 +12,7 @@ use std::{
 
 use domain::{Account, deposited};
 use es_core::{
-    Error, EventStore, Filter, Limits, ManualClock, MemoryStore, Progress, Rebuild, Rebuilding, Receipt, Repository,
+    Error, EventLog, Filter, Limits, ManualClock, MemoryStore, Progress, Rebuild, Rebuilding, Receipt, Repository,
     Result, Runner, Running, Subscriber, Timestamp, runner::State, store::BoxFuture,
 };
 use futures_util::StreamExt;
@@ -40,10 +40,10 @@ impl Subscriber for Total {
         Box::pin(async { Ok(self.sum.lock().unwrap().0) })
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, log: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(async move {
             let checkpoint = self.checkpoint(partition).await?;
-            let page = store.read_all(checkpoint, 2, &Filter::all()).await?;
+            let page = log.read_all(checkpoint, 2, &Filter::all()).await?;
             if !page.events.is_empty() {
                 assert!(!self.panics, "a hook that panics, on purpose");
                 if self.fault.load(Ordering::SeqCst) {
@@ -51,7 +51,7 @@ impl Subscriber for Total {
                     return Err(Error::ProjectionFaulted { name: self.name.into(), position, source: "no".into() });
                 }
             }
-            let caught_up = page.scanned_to >= store.head().await?;
+            let caught_up = page.scanned_to >= log.head().await?;
             let mut sum = self.sum.lock().unwrap();
             *sum = (page.scanned_to, sum.1 + page.events.len());
             let last = page.events.last().map(|event| event.meta.recorded_at);
@@ -253,8 +253,8 @@ impl Subscriber for Remade {
         self.0.checkpoint(partition)
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
-        self.0.advance(store, partition)
+    fn advance<'a>(&'a self, log: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+        self.0.advance(log, partition)
     }
 }
 
@@ -321,10 +321,10 @@ impl Subscriber for Second {
         self.1.checkpoint(partition)
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, log: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(async move {
             if self.2.load(Ordering::SeqCst) {
-                return self.1.advance(store, partition).await;
+                return self.1.advance(log, partition).await;
             }
             Ok(Progress::at(self.0.checkpoint(partition).await?).standby())
         })
@@ -361,11 +361,11 @@ impl Subscriber for Contended {
         self.0.checkpoint(0)
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, log: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         if self.1.fetch_xor(true, Ordering::SeqCst) {
             return Box::pin(async { Err(Error::CheckpointMoved { name: self.0.name.into(), expected: 0 }) });
         }
-        self.0.advance(store, partition)
+        self.0.advance(log, partition)
     }
 }
 

@@ -13,9 +13,9 @@ use std::{
 
 use bank::{Account, AccountRepository, AccountServiceClient, Accounts, Changed, Command, answer, command};
 use es_core::{
-    AppError, CommandContext, CommandId, Deliveries, Error, EventStore, Filter, Limits, LocalBus, LocalTransport,
-    ManualClock, MemoryStore, Metadata, RecordedEvent, Request, Response, Result, Root, Runner, Schedule, Tenant,
-    Timestamp, Transport, store::BoxFuture, testing::given,
+    AppError, CommandContext, CommandId, Deliveries, Error, EventLog, EventStore, Filter, Limits, LocalBus,
+    LocalTransport, ManualClock, MemoryStore, Metadata, RecordedEvent, Request, Response, Result, Root, Runner,
+    Schedule, Tenant, Timestamp, Transport, store::BoxFuture, testing::given,
 };
 use prost::Message;
 use tokio::time::{Instant, sleep};

@@ -12,6 +12,9 @@ use crate::{
     writer::{self, Setup},
 };
 
+/// How long another process that writes the file is waited for, unless it is said.
+pub(crate) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
 /// What an acknowledged commit survives.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum Durability {
@@ -42,7 +45,7 @@ impl SqliteStoreBuilder {
         Self {
             path,
             limits: Limits::default(),
-            busy_timeout: Duration::from_secs(5),
+            busy_timeout: BUSY_TIMEOUT,
             readers: u32::try_from(cores).unwrap_or(2),
             durability: Durability::Full,
             clock: Arc::new(SystemClock),

@@ -169,7 +169,7 @@ impl SqliteStore {
     ) -> Result<T> {
         let store = self.clone();
         let run = move |connection: &Connection, _: &Guard| {
-            write(connection, es_core::EventStore::now(&store)).map_err(|error| store.place().error(what, error))?
+            write(connection, es_core::EventLog::now(&store)).map_err(|error| store.place().error(what, error))?
         };
         self.queue().submit_now(|reply| Box::new(Task::new(run, reply))).await
     }
@@ -203,7 +203,7 @@ impl CheckpointStore for SqliteStore {
     }
 
     fn checkpoints<'a>(&'a self, name: &'a str) -> BoxFuture<'a, Result<Vec<Checkpoint>>> {
-        let now = es_core::EventStore::now(self);
+        let now = es_core::EventLog::now(self);
         Box::pin(self.readers().look_up(move |reader| {
             all(&reader.connection, name, now).map_err(|error| reader.place.error("reading checkpoints", error))
         }))

@@ -5,10 +5,13 @@ use std::ops::ControlFlow;
 use es_core::{Error, RecordedRef, StreamKey};
 use rusqlite::Connection;
 
-use crate::{checksum::Checksum, event_row::EventRow, event_row::columns, reader::Reader};
+use crate::{blocking, checksum::Checksum, event_row::EventRow, event_row::columns, reader::Reader};
 
 const EVENTS: &str =
     concat!("SELECT ", columns!(), " FROM es_events WHERE stream = ?1 AND version > ?2 ORDER BY version");
+
+/// Events that are read without telling the runtime: for so few, that would cost a good part of the time they take.
+const SHORT: usize = 32;
 
 /// Visits the events of a stream after a version and returns the version of the last one visited.
 pub(crate) fn fold(
@@ -26,7 +29,8 @@ pub(crate) fn fold(
     let mut statement = connection.prepare_cached(EVENTS).map_err(at)?;
     let mut rows = statement.query((id, from)).map_err(at)?;
     let mut last = after;
-    while let Some(row) = rows.next().map_err(at)? {
+    let mut next = || -> Result<ControlFlow<()>, Error> {
+        let Some(row) = rows.next().map_err(at)? else { return Ok(ControlFlow::Break(())) };
         let event = EventRow::read(row)?;
         let event_type = names.event_type(connection, place, event.event_type)?;
         event.verify(checksum, &event_type)?;
@@ -34,9 +38,18 @@ pub(crate) fn fold(
             return Err(event.corrupt(format!("version {} of {stream} is missing before it", last + 1)));
         }
         last = event.version;
-        if visit(event.recorded(&event_type)?)?.is_break() {
-            break;
+        visit(event.recorded(&event_type)?)
+    };
+    let mut read = |events: usize| -> Result<ControlFlow<()>, Error> {
+        for _ in 0..events {
+            if next()?.is_break() {
+                return Ok(ControlFlow::Break(()));
+            }
         }
+        Ok(ControlFlow::Continue(()))
+    };
+    if read(SHORT)?.is_continue() {
+        let _ = blocking::here(|| read(usize::MAX))?;
     }
     Ok(last)
 }

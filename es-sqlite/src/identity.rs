@@ -1,6 +1,6 @@
 //! Which store this is.
 
-use es_core::{Error, store::StoreIdentity};
+use es_core::{Error, StoreIdentity};
 use rusqlite::{Connection, OptionalExtension};
 use uuid::Uuid;
 

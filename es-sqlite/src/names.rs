@@ -1,10 +1,10 @@
 //! The names behind the small integers of the events table.
 
-use std::{hash::BuildHasherDefault, sync::Arc};
+use std::sync::Arc;
 
 use es_core::{AggregateId, Error, StreamKey, Tenant};
 use rusqlite::{Connection, OptionalExtension, Row};
-use rustc_hash::{FxHashMap, FxHasher};
+use rustc_hash::FxHashMap;
 
 use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
 
@@ -13,7 +13,8 @@ use crate::{cache::Cache, checksum::Checksum, errors::Place, schema};
 #[derive(Debug)]
 pub(crate) struct Names {
     ids: Cache<StreamKey, i64>,
-    streams: Cache<i64, Stream, BuildHasherDefault<FxHasher>>,
+    /// Each at its number modulo [`SLOTS`]. Numbers are given out in order, so streams of one time stand side by side.
+    streams: Vec<Option<(i64, Stream)>>,
     types: FxHashMap<i64, Arc<str>>,
 }
 
@@ -24,13 +25,14 @@ pub(crate) struct Stream {
     pub(crate) checksum: Checksum,
 }
 
-/// Streams remembered by each connection, in each of two halves: some 10 MB when full.
+/// Streams remembered by each connection: by name in each of two halves, and by number. Some 10 MB when full.
 const STREAMS: usize = 32_768;
+const SLOTS: usize = 65_536;
 const TYPES: usize = 16_384;
 
 impl Default for Names {
     fn default() -> Self {
-        Self { ids: Cache::new(STREAMS), streams: Cache::new(STREAMS), types: FxHashMap::default() }
+        Self { ids: Cache::new(STREAMS), streams: Vec::new(), types: FxHashMap::default() }
     }
 }
 
@@ -55,13 +57,22 @@ impl Names {
     }
 
     /// The stream with this number.
-    pub(crate) fn stream(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<Stream, Error> {
-        if let Some(stream) = self.streams.get(&id) {
-            return Ok(stream);
+    pub(crate) fn stream(&mut self, connection: &Connection, place: &Place, id: i64) -> Result<&Stream, Error> {
+        let slot = id.cast_unsigned() as usize % SLOTS;
+        if slot >= self.streams.len() {
+            self.streams.resize_with(slot + 1, || None);
         }
-        let key = stream_key(connection, place, id)?;
-        let stream = Stream { checksum: Checksum::stream(&key), key: Arc::new(key) };
-        self.streams.insert(id, stream.clone());
+        let slot = &mut self.streams[slot];
+        if slot.as_ref().is_some_and(|(known, _)| *known != id) {
+            *slot = None;
+        }
+        let (_, stream) = match slot {
+            Some(known) => known,
+            none => {
+                let key = stream_key(connection, place, id)?;
+                none.insert((id, Stream { checksum: Checksum::stream(&key), key: Arc::new(key) }))
+            }
+        };
         Ok(stream)
     }
 
@@ -121,4 +132,30 @@ pub(crate) fn stream_key(connection: &Connection, place: &Place, id: i64) -> Res
 
 fn missing(what: &str, id: i64) -> Error {
     Error::Corrupt { what: format!("{what} number {id}"), why: "events refer to it, but it is not there".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn streams_that_share_a_slot_are_not_mistaken_for_each_other() {
+        let connection = Connection::open_in_memory().unwrap();
+        schema::STORE.create(&connection).unwrap();
+        let place = Place { path: "streams.db".into(), busy_timeout: std::time::Duration::ZERO };
+        let ids = [1, 1 + SLOTS as i64, 2];
+        for id in ids {
+            let insert = "INSERT INTO es_streams (id, tenant, type, aggregate_id) VALUES (?1, '', 'Account', ?1)";
+            connection.execute(insert, [id]).unwrap();
+        }
+        let mut names = Names::default();
+        for id in ids.into_iter().chain(ids) {
+            let stream = names.stream(&connection, &place, id).unwrap();
+            assert_eq!(stream.key.id.as_str(), id.to_string());
+        }
+        let missing = names.stream(&connection, &place, 1 + 2 * SLOTS as i64).unwrap_err();
+        assert!(missing.to_string().contains("stream number 131073"), "{missing}");
+        assert_eq!(names.stream(&connection, &place, 1).unwrap().key.id.as_str(), "1");
+        assert!(names.streams.len() <= SLOTS);
+    }
 }

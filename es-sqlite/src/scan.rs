@@ -64,7 +64,7 @@ impl<'r> Scan<'r> {
         if !(wanted.of(&stream.key.stream_type) && filter.admits_stream(&stream.key)) {
             return Ok(());
         }
-        let mut meta = EventMeta::new(stream.key, event.version, event.position, Arc::clone(name));
+        let mut meta = EventMeta::new(Arc::clone(&stream.key), event.version, event.position, Arc::clone(name));
         meta.commit_first = event.position.saturating_sub(event.commit_index);
         meta.commit_last = event.position.saturating_add(event.commit_rest);
         meta.schema_version = event.schema_version;

@@ -7,9 +7,9 @@ use std::{
 };
 
 use es_core::{
-    Appended, Clock, CommandId, Commit, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand, Snapshot,
-    StreamKey, Tenant, Timestamp,
-    store::{BoxFuture, StoreIdentity, Visitor},
+    Appended, Clock, CommandId, Commit, EventLog, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand,
+    Snapshot, StoreIdentity, StreamKey, Tenant, Timestamp,
+    store::{BoxFuture, Visitor},
 };
 use rusqlite::Connection;
 use tokio::sync::watch;
@@ -107,6 +107,32 @@ impl SqliteStore {
     }
 }
 
+impl EventLog for SqliteStore {
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
+        Box::pin(self.0.readers.read(move |reader| log::read(reader.parts(), after, limit, filter)))
+    }
+
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(self.0.readers.look_up(|reader| {
+            log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
+        }))
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        let receiver = self.0.head.subscribe();
+        self.0.queue.wake();
+        receiver
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.identity.clone()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.clock.now()
+    }
+}
+
 impl EventStore for SqliteStore {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
         let checked = self.0.limits.check_commit(&commit).and_then(|()| commit.check_streams());
@@ -126,31 +152,12 @@ impl EventStore for SqliteStore {
     }
 
     fn fold<'a>(&'a self, stream: &'a StreamKey, after: u64, visit: &'a mut Visitor<'a>) -> BoxFuture<'a, Result<u64>> {
-        Box::pin(async move {
-            let fold = move |reader: &mut Reader| fold::fold(reader, stream, after, visit);
-            // What comes after a snapshot or a state in memory is short; a stream from its beginning may not be.
-            if after > 0 { self.0.readers.look_up(fold).await } else { self.0.readers.read(fold).await }
-        })
+        // It tells the runtime itself, once the stream turns out to be long.
+        Box::pin(self.0.readers.look_up(move |reader| fold::fold(reader, stream, after, visit)))
     }
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
         Box::pin(self.0.readers.look_up(|reader| fold::version(reader, stream)))
-    }
-
-    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        Box::pin(self.0.readers.read(move |reader| log::read(reader.parts(), after, limit, filter)))
-    }
-
-    fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        Box::pin(self.0.readers.look_up(|reader| {
-            log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
-        }))
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        let receiver = self.0.head.subscribe();
-        self.0.queue.wake();
-        receiver
     }
 
     fn outcome<'a>(
@@ -227,16 +234,8 @@ impl EventStore for SqliteStore {
         Box::pin(self.write("settling a scheduled command", settle))
     }
 
-    fn identity(&self) -> StoreIdentity {
-        self.0.identity.clone()
-    }
-
     fn limits(&self) -> &Limits {
         &self.0.limits
-    }
-
-    fn now(&self) -> Timestamp {
-        self.0.clock.now()
     }
 }
 

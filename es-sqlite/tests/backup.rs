@@ -12,7 +12,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Commit, Error, EventStore, Expected, StreamKey};
+use es_core::{Commit, Error, EventLog, EventStore, Expected, StreamKey};
 use es_sqlite::{SqliteStore, verify};
 use support::{append, assert_sound, commit, events, folder, log, open_account, payloads, stream};
 

@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Retry};
+use es_core::{Answer, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected, Retry};
 use es_sqlite::SqliteStore;
 use support::{append, assert_sound, events, folder, log, payloads, stream};
 

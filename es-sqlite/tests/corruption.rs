@@ -5,8 +5,8 @@ mod support;
 use std::{ops::ControlFlow, path::Path};
 
 use es_core::{
-    Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent,
-    Snapshot,
+    Answer, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected, Filter, Metadata, NewEvent,
+    RecordedEvent, Snapshot,
 };
 use es_sqlite::SqliteStore;
 use support::{damage::by_hand, folder, log, payloads, stream};

@@ -5,8 +5,8 @@ mod support;
 use std::sync::Arc;
 
 use es_core::{
-    AggregateId, Answer, Appended, CommandId, CommandRecord, Commit, EventStore, Expected, Filter, Limits, ManualClock,
-    MemoryStore, Metadata, NewEvent, Snapshot, StreamKey, Tenant, Timestamp,
+    AggregateId, Answer, Appended, CommandId, CommandRecord, Commit, EventLog, EventStore, Expected, Filter, Limits,
+    ManualClock, MemoryStore, Metadata, NewEvent, Snapshot, StreamKey, Tenant, Timestamp,
 };
 use es_sqlite::SqliteStore;
 use proptest::prelude::*;

@@ -7,7 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
-use es_core::{Error, EventStore};
+use es_core::{Error, EventLog, EventStore};
 use es_sqlite::{SqliteStore, rusqlite::Connection};
 use support::{append, events, folder, log, stream};
 

@@ -7,7 +7,7 @@ use std::sync::{
     atomic::{AtomicUsize, Ordering},
 };
 
-use es_core::{EventStore, HookBuilder, Subscriber};
+use es_core::{EventLog, EventStore, HookBuilder, Subscriber};
 use es_sqlite::{SqliteProjection, SqliteStore, rusqlite::OptionalExtension};
 use support::{
     AccountHooks, AccountOpened, MoneyDeposited,

@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use es_core::{Error, EventStore, Subscriber};
+use es_core::{Error, EventLog, Subscriber};
 use es_sqlite::{SqliteProjection, SqliteProjectionBuilder, SqliteStore};
 use support::{
     AccountHooks, append,

@@ -2,7 +2,7 @@
 
 mod support;
 
-use es_core::{AppError, Commit, Error, EventStore, Expected, Runner, Subscriber, runner::State};
+use es_core::{AppError, Commit, Error, EventLog, EventStore, Expected, Runner, Subscriber, runner::State};
 use es_sqlite::{SqliteProjection, SqliteProjectionBuilder, SqliteStore};
 use support::{
     AccountHooks, AccountOpened, MoneyDeposited, append, assert_sound,

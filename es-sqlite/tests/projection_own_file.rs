@@ -4,7 +4,7 @@ mod support;
 
 use std::path::Path;
 
-use es_core::{Error, EventStore, Runner, Subscriber};
+use es_core::{Error, EventLog, Runner, Subscriber};
 use es_sqlite::{SqliteProjection, SqliteStore, rusqlite::Connection};
 use support::{
     AccountHooks,

@@ -15,7 +15,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Commit, Error, EventStore, Expected, ManualClock, Progress, Subscriber, Timestamp};
+use es_core::{Commit, Error, EventLog, EventStore, Expected, ManualClock, Progress, Subscriber, Timestamp};
 use es_sqlite::{SqliteProjection, SqliteProjectionBuilder, SqliteStore, rusqlite::Connection};
 use support::{
     AccountHooks, MoneyDeposited,

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Commit, EventStore, Expected, Rebuild, Rebuilding, Runner, Subscriber};
+use es_core::{Commit, EventLog, Expected, Rebuild, Rebuilding, Runner, Subscriber};
 use es_sqlite::{Migration, SqliteProjection, SqliteProjectionBuilder, SqliteStore};
 use support::{
     AccountHooks, MoneyDeposited,

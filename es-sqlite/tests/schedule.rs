@@ -16,8 +16,8 @@ use std::{
 
 use bank::{AccountRepository, AccountServiceClient, AccountServiceServer, Accounts, command};
 use es_core::{
-    Deliveries, Error, EventStore, LocalBus, LocalTransport, ManualClock, Request, Response, Result, Schedule,
-    Timestamp, Transport, store::BoxFuture,
+    Deliveries, Error, EventLog, EventStore, LocalBus, LocalTransport, ManualClock, Request, Response, Result,
+    Schedule, Timestamp, Transport, store::BoxFuture,
 };
 use es_sqlite::SqliteStore;
 use support::{damage::by_hand, folder};

@@ -4,7 +4,7 @@ mod support;
 
 use std::{path::Path, process::Command, time::Duration};
 
-use es_core::{Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected};
+use es_core::{Answer, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected};
 use es_sqlite::SqliteStore;
 use support::{append, assert_sound, events, folder, log, payloads, stream};
 

@@ -5,8 +5,8 @@ mod support;
 use std::{ops::ControlFlow, time::Duration};
 
 use es_core::{
-    Answer, Appended, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, ManualClock, Snapshot,
-    Timestamp,
+    Answer, Appended, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected, Filter, ManualClock,
+    Snapshot, Timestamp,
 };
 use es_sqlite::{Durability, SqliteStore};
 use support::{append, assert_sound, commit, events, folder, log, payloads, stream};

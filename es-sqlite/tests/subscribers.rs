@@ -12,7 +12,7 @@ use std::{
 };
 
 use es_core::{
-    CheckpointStore, Error, EventMeta, EventStore, HookBuilder, ManualClock, Projection, Reactor, Request, Response,
+    CheckpointStore, Error, EventLog, EventMeta, HookBuilder, ManualClock, Projection, Reactor, Request, Response,
     Result, Runner, StartFrom, Subscriber, Timestamp, Transport, store::BoxFuture,
 };
 use es_sqlite::{SqliteProjection, SqliteStore, Tx, verify};

@@ -10,7 +10,7 @@ use std::{
 };
 
 use bank::{Account, AccountEvent, AccountHooks, Changed, Opened};
-use es_core::{EventStore, Subscriber, Timestamp};
+use es_core::{EventLog, Subscriber, Timestamp};
 use es_sqlite::{
     OnFailure, SqliteProjection, SqliteProjectionBuilder,
     testing::{ReadModel, read_model},

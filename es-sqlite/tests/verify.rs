@@ -13,8 +13,8 @@ use std::{
 };
 
 use es_core::{
-    AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, Filter, Metadata, NewEvent,
-    RecordedEvent, Request, ScheduleKey, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp,
+    AggregateId, Answer, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected, Filter, Metadata,
+    NewEvent, RecordedEvent, Request, ScheduleKey, ScheduledCommand, Snapshot, StreamKey, Tenant, Timestamp,
 };
 use es_sqlite::{Finding, OnFailure, SqliteProjection, SqliteStore, rusqlite::Connection, verify};
 use support::{AccountHooks, append, damage::by_hand, deposit, folder, log, open_account, stream};

@@ -3,7 +3,7 @@
 
 use std::{ops::ControlFlow, path::Path};
 
-use es_core::{Commit, EventStore, Expected, Filter, NewEvent, RecordedEvent, RecordedRef, wire};
+use es_core::{Commit, EventLog, EventStore, Expected, Filter, NewEvent, RecordedEvent, RecordedRef, wire};
 use es_sqlite::SqliteStore;
 use prost::Message;
 

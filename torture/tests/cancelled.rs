@@ -7,7 +7,7 @@ use std::{
     task::{Context, Poll},
 };
 
-use es_core::{Commit, EventStore, Expected, NewEvent};
+use es_core::{Commit, EventLog, EventStore, Expected, NewEvent};
 use es_sqlite::SqliteStore;
 use torture::{checker::Checker, effort, journal::Journal, table::Row, work};
 

@@ -18,8 +18,8 @@ use bank::{
     },
 };
 use es_core::{
-    AppError, Clock, CommandContext, Deliveries, Event, EventStore, LocalBus, LocalTransport, ManualClock, Root,
-    Schedule, SystemClock, Timestamp,
+    AppError, Clock, CommandContext, Deliveries, Event, EventLog, EventStore, LocalBus, LocalTransport, ManualClock,
+    Root, Schedule, SystemClock, Timestamp,
 };
 use es_sqlite::SqliteStore;
 use torture::{

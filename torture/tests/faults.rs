@@ -1,6 +1,6 @@
 //! Every write, sync, truncation and deletion, every opening and every read of a file, made to fail.
 
-use es_core::{Appended, Error, EventStore, Expected, Filter};
+use es_core::{Appended, Error, EventLog, Expected, Filter};
 use es_sqlite::SqliteStore;
 use torture::{
     checker::Checker,

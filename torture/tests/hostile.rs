@@ -7,7 +7,8 @@ use std::{
 };
 
 use es_core::{
-    Answer, CommandId, CommandRecord, Commit, Error, EventStore, Expected, NewEvent, RecordedEvent, Snapshot, wire,
+    Answer, CommandId, CommandRecord, Commit, Error, EventLog, EventStore, Expected, NewEvent, RecordedEvent, Snapshot,
+    wire,
 };
 use es_sqlite::{SqliteStore, rusqlite::Connection};
 use prost::Message;

@@ -14,7 +14,8 @@ use bank::bank::v1::{
     WithdrawCommand,
 };
 use es_core::{
-    AppError, Clock, CommandContext, Error, EventStore, Expected, HookBuilder, LocalBus, RecordedRef, Root, Timestamp,
+    AppError, Clock, CommandContext, Error, EventLog, EventStore, Expected, HookBuilder, LocalBus, RecordedRef, Root,
+    Timestamp,
 };
 use es_sqlite::{SqliteProjection, SqliteStore};
 use torture::{checker::Checker, journal::Journal, work::Ask};

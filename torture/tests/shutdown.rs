@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use es_core::{Error, EventStore};
+use es_core::{Error, EventLog};
 use es_sqlite::SqliteStore;
 use torture::{checker::Checker, effort, journal::Journal, table::Row, work};
 

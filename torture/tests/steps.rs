@@ -3,7 +3,7 @@
 
 use std::os::unix::process::ExitStatusExt;
 
-use es_core::{Appended, EventStore, Expected};
+use es_core::{Appended, EventLog, EventStore, Expected};
 use es_sqlite::{SqliteStore, failpoint};
 use torture::{
     checker::Checker,

@@ -39,7 +39,7 @@ pub(crate) fn assert_sound(child: Running) {
 }
 
 /// Runs subscribers until the process is killed; none of them may stop by itself.
-pub(crate) async fn run_for_ever(runner: Runner, names: &[&str]) {
+pub(crate) async fn run_for_ever(runner: Runner<es_sqlite::SqliteStore>, names: &[&str]) {
     let running = runner.start().unwrap();
     let mut changes = select_all(names.iter().map(|name| running.changes(name).unwrap()));
     while let Some(status) = changes.next().await {

@@ -1,6 +1,6 @@
 //! Traps that others fell into, each by its name.
 
-use es_core::{Appended, Commit, Error, EventStore, Expected, HookBuilder, NewEvent};
+use es_core::{Appended, Commit, Error, EventLog, EventStore, Expected, HookBuilder, NewEvent};
 use es_sqlite::{SqliteProjection, SqliteStore};
 use torture::{
     checker::Checker,

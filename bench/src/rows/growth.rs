@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{AggregateId, At, Commit, EventStore, Expected, Filter, NewEvent, StreamKey};
+use es_core::{AggregateId, At, Commit, EventLog, EventStore, Expected, Filter, NewEvent, StreamKey};
 use es_sqlite::SqliteStore;
 use prost::Message;
 use rusqlite::Connection;

@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, path::PathBuf, sync::Arc};
 
-use es_core::{EventStore, Filter};
+use es_core::{EventLog, Filter};
 use es_sqlite::SqliteStore;
 use rusqlite::Connection;
 

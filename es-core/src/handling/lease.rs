@@ -6,7 +6,7 @@ use tokio::time::sleep;
 
 use super::{Handler, Handling};
 use crate::{
-    Error, EventStore, Progress, Result,
+    Error, EventLog, Progress, Result,
     checkpoints::{Checkpoint, Claimed, Held},
     guard::guard,
 };
@@ -48,7 +48,7 @@ impl<H: Handler> Handling<H> {
     }
 
     /// Between the events of a page: renews a lease of which more than half is over.
-    pub(super) async fn keep(&self, held: &mut Held, store: &dyn EventStore) -> Result<()> {
+    pub(super) async fn keep(&self, held: &mut Held, store: &dyn EventLog) -> Result<()> {
         match held.at.leased_until.since(store.now()) >= self.lease / 2 {
             true => Ok(()),
             false => self.renew(held).await,

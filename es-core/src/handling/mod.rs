@@ -23,7 +23,7 @@ use self::{
     page::{Attempts, Until},
 };
 use crate::{
-    CheckpointStore, Error, EventStore, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint,
+    CheckpointStore, Error, EventLog, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint,
     store::BoxFuture,
 };
 
@@ -77,7 +77,7 @@ impl<H: Handler> Handling<H> {
         Ok(mine.filter(|_| stored.len() == self.turns.len()).map_or(lowest, |checkpoint| checkpoint.position))
     }
 
-    pub(crate) async fn advance(&self, store: &dyn EventStore, partition: u32) -> Result<Progress> {
+    pub(crate) async fn advance(&self, store: &dyn EventLog, partition: u32) -> Result<Progress> {
         let (name, partitions) = (&self.name, self.partitions());
         let no_such = || Error::invalid_request(format!("`{name}` has {partitions} partitions, none is {partition}"));
         let turn = self.turns.get(partition as usize).ok_or_else(no_such)?;

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use super::{Failure, Handler, Handling};
 use crate::{
-    Error, EventStore, Page, Progress, RecordedEvent, Result,
+    Error, EventLog, Page, Progress, RecordedEvent, Result,
     backoff::Backoff,
     checkpoints::{Held, Sending},
 };
@@ -42,7 +42,7 @@ impl<H: Handler> Handling<H> {
     /// Handles the next page of the events of a partition.
     pub(super) async fn page(
         &self,
-        store: &dyn EventStore,
+        store: &dyn EventLog,
         mut held: Held,
         until: Until,
         attempts: &mut Attempts,
@@ -75,7 +75,7 @@ impl<H: Handler> Handling<H> {
         &self,
         held: &mut Held,
         event: &RecordedEvent,
-        store: &dyn EventStore,
+        store: &dyn EventLog,
     ) -> Result<Result<(), Failure>> {
         let meta = &event.meta;
         if self.filter.admits_type(&meta.event_type) {
@@ -87,7 +87,7 @@ impl<H: Handler> Handling<H> {
     }
 
     /// Notes what is about to be sent, unless it is noted; refuses to send again what was noted too long ago.
-    async fn note(&self, held: &mut Held, to: u64, store: &dyn EventStore) -> Result<()> {
+    async fn note(&self, held: &mut Held, to: u64, store: &dyn EventLog) -> Result<()> {
         let noted = held.at.sending;
         if let Some(Sending { to, since }) = noted
             && store.now().since(since) > crate::store::ANSWERS_ARE_KEPT

@@ -5,14 +5,14 @@ use super::{
     lease::Hold,
     page::{Attempts, Until},
 };
-use crate::{EventStore, Progress, Result, checkpoints::Checkpoint};
+use crate::{EventLog, Progress, Result, checkpoints::Checkpoint};
 
 impl<H: Handler> Handling<H> {
     /// One step from the stored partitions to as many as we have: first all are brought to one position, as the
     /// partitions they are; then the new ones start there. Partition 0 does it for all, once nobody else has any.
     pub(super) async fn repartition(
         &self,
-        store: &dyn EventStore,
+        store: &dyn EventLog,
         partition: u32,
         stored: &[Checkpoint],
         head: u64,
@@ -62,7 +62,7 @@ mod tests {
 
     use super::*;
     use crate::{
-        CheckpointStore, Commit, Expected, MemoryStore, NewEvent, RecordedEvent, StreamKey,
+        CheckpointStore, Commit, EventStore, Expected, MemoryStore, NewEvent, RecordedEvent, StreamKey,
         handling::{Failure, Setup},
         store::BoxFuture,
     };
@@ -86,7 +86,7 @@ mod tests {
         let of = async |partitions| {
             let mut setup = Setup::new("noting".into());
             setup.partitions = partitions;
-            setup.finish(Nothing, ["test.v1.Opened"], &store).await
+            setup.finish(Nothing, ["test.v1.Opened"], &store, store.clone()).await
         };
         let (former, new) = (of(2).await?, of(1).await?);
         let read = store.checkpoints("noting").await?;

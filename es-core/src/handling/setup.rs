@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{Handler, Handling};
 use crate::{
-    CheckpointStore, Error, EventStore, Filter, Result, Tenant,
+    CheckpointStore, Error, EventLog, Filter, Result, Tenant,
     checkpoints::Registration,
     subscriber::{check_name, check_partitions},
 };
@@ -47,15 +47,13 @@ impl Setup {
     }
 
     /// Registers it, and makes what delivers to this handler.
-    pub(crate) async fn finish<H: Handler, S>(
+    pub(crate) async fn finish<H: Handler>(
         self,
         handler: H,
         events: impl IntoIterator<Item = &'static str>,
-        store: &S,
-    ) -> Result<Handling<H>>
-    where
-        S: EventStore + CheckpointStore + Clone,
-    {
+        log: &dyn EventLog,
+        checkpoints: impl CheckpointStore,
+    ) -> Result<Handling<H>> {
         let Self { name, partitions, tenant, retries, lease, at_head, known, ignored } = self;
         check_name("subscriber name", &name)?;
         check_partitions(&name, partitions)?;
@@ -68,9 +66,9 @@ impl Setup {
         let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
             filter.or_unknown(stream_type, types.into_iter().map(str::to_owned).chain(ignored.iter().cloned()))
         });
-        let start = if at_head { EventStore::head(store).await? } else { 0 };
-        let identity = store.identity().id;
-        store.register(Registration { name: name.clone(), partitions, events, store: identity, start }).await?;
+        let start = if at_head { log.head().await? } else { 0 };
+        let store = log.identity().id;
+        checkpoints.register(Registration { name: name.clone(), partitions, events, store, start }).await?;
         Ok(Handling {
             name: name.into(),
             handler,
@@ -78,7 +76,7 @@ impl Setup {
             retries,
             lease,
             owner: Uuid::now_v7(),
-            checkpoints: Arc::new(store.clone()),
+            checkpoints: Arc::new(checkpoints),
             turns: (0..partitions).map(|_| Default::default()).collect(),
         })
     }

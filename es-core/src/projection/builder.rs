@@ -4,7 +4,7 @@ use std::{fmt, future::Future, sync::Arc};
 
 use super::{Hooked, Projection};
 use crate::{
-    CheckpointStore, Event, EventMeta, EventStore, Hook, HookBuilder, HookResult, Result,
+    CheckpointStore, Event, EventLog, EventMeta, EventStore, Hook, HookBuilder, HookResult, Result,
     handling::{Hooks, Setup, handling_settings},
 };
 
@@ -53,9 +53,18 @@ impl<S> ProjectionBuilder<S> {
     where
         T: EventStore + CheckpointStore + Clone,
     {
+        self.build_over(store, store.clone()).await
+    }
+
+    /// As [`build`](Self::build), for a projection that follows a log which can't keep its checkpoints: a copy of a store's
+    /// log, in another process or on another machine.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub async fn build_over(self, log: &dyn EventLog, checkpoints: impl CheckpointStore) -> Result<Projection> {
         let Self { setup, hooks, .. } = self;
         let events: Vec<_> = hooks.events().collect();
-        Ok(Projection(Arc::new(setup.finish(Hooked(hooks), events, store).await?)))
+        Ok(Projection(Arc::new(setup.finish(Hooked(hooks), events, log, checkpoints).await?)))
     }
 }
 

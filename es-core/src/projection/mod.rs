@@ -8,7 +8,7 @@ use uuid::Uuid;
 
 pub use self::builder::{NoState, ProjectionBuilder, State};
 use crate::{
-    EventStore, Progress, RecordedEvent, Result, Subscriber,
+    EventLog, Progress, RecordedEvent, Result, Subscriber,
     handling::{Failure, Handler, Handling, Hooks, run},
     store::BoxFuture,
 };
@@ -97,7 +97,7 @@ impl Subscriber for Projection {
         Box::pin(self.0.checkpoint(partition))
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(self.0.advance(store, partition))
     }
 

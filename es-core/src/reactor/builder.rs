@@ -7,7 +7,7 @@ use super::{
     reacting::{OnRejected, Reacting},
 };
 use crate::{
-    CheckpointStore, Event, EventMeta, EventStore, Hook, HookBuilder, HookResult, Result, Transport,
+    CheckpointStore, Event, EventLog, EventMeta, EventStore, Hook, HookBuilder, HookResult, Result, Transport,
     handling::{Hooks, Setup, handling_settings},
 };
 
@@ -75,10 +75,19 @@ impl ReactorBuilder {
     where
         T: EventStore + CheckpointStore + Clone,
     {
+        self.build_over(store, store.clone()).await
+    }
+
+    /// As [`build`](Self::build), for a reactor that follows a log which can't keep its checkpoints: a copy of a store's
+    /// log, in another process or on another machine.
+    ///
+    /// # Errors
+    /// As [`build`](Self::build).
+    pub async fn build_over(self, log: &dyn EventLog, checkpoints: impl CheckpointStore) -> Result<Reactor> {
         let Self { setup, transport, hooks, on_rejected } = self;
         let events: Vec<_> = hooks.events().collect();
         let reacting = Reacting { name: setup.name().into(), transport, hooks, on_rejected };
-        Ok(Reactor(Arc::new(setup.finish(reacting, events, store).await?)))
+        Ok(Reactor(Arc::new(setup.finish(reacting, events, log, checkpoints).await?)))
     }
 }
 

@@ -11,7 +11,7 @@ pub use self::{
     builder::{ReactorBuilder, StartFrom},
     commands::{Commands, Rejection},
 };
-use crate::{EventStore, Progress, Result, Subscriber, Transport, handling::Handling, store::BoxFuture};
+use crate::{EventLog, Progress, Result, Subscriber, Transport, handling::Handling, store::BoxFuture};
 
 /// Reacts to events by sending commands: a process manager, a saga, a notifier.
 ///
@@ -112,7 +112,7 @@ impl Subscriber for Reactor {
         Box::pin(self.0.checkpoint(partition))
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(self.0.advance(store, partition))
     }
 

@@ -8,7 +8,7 @@ use super::{
     rate::Rate,
     status::{State, Status},
 };
-use crate::{Error, EventStore, Progress, Rebuilding, Timestamp};
+use crate::{Error, EventLog, Progress, Rebuilding, Timestamp};
 
 /// What all tasks of one subscriber share.
 #[derive(Debug)]
@@ -190,14 +190,14 @@ impl Notes {
     }
 
     /// All of it, with the log ending at this head.
-    pub(super) fn status(&self, head: u64, store: &dyn EventStore) -> Status {
+    pub(super) fn status(&self, head: u64, log: &dyn EventLog) -> Status {
         let checkpoint = self.checkpoint();
         // Read at different moments, the head may be the older of the two.
         let head = head.max(checkpoint);
         let behind = self.parts.iter().filter(|part| part.checkpoint < head).min_by_key(|part| part.checkpoint);
         let lag = match behind {
             None => Some(std::time::Duration::ZERO),
-            Some(part) => part.recorded_at.map(|recorded_at| store.now().since(recorded_at)),
+            Some(part) => part.recorded_at.map(|recorded_at| log.now().since(recorded_at)),
         };
         Status {
             state: self.state(),

@@ -17,7 +17,7 @@ pub use self::{
     running::Running,
     status::{State, Status},
 };
-use crate::{Deliveries, Error, EventStore, Result, Subscriber, Transport, runtime};
+use crate::{Deliveries, Error, EventLog, EventStore, Result, Subscriber, Transport, runtime};
 
 /// Keeps projections and reactors up to date with a store: each catches up with the log, then follows it.
 ///
@@ -31,17 +31,17 @@ use crate::{Deliveries, Error, EventStore, Result, Subscriber, Transport, runtim
 /// # Ok(()) }
 /// ```
 #[must_use = "a runner does nothing until it is started"]
-pub struct Runner {
-    store: Arc<dyn EventStore>,
+pub struct Runner<L> {
+    log: Arc<L>,
     subscribers: Vec<Arc<dyn Subscriber>>,
     deliveries: Option<Deliveries>,
     wait: Duration,
 }
 
-impl Runner {
-    /// A runner over a store.
-    pub fn new(store: impl EventStore) -> Self {
-        Self { store: Arc::new(store), subscribers: Vec::new(), deliveries: None, wait: Duration::from_secs(10) }
+impl<L: EventLog> Runner<L> {
+    /// A runner over a store, or over another log.
+    pub fn new(log: L) -> Self {
+        Self { log: Arc::new(log), subscribers: Vec::new(), deliveries: None, wait: Duration::from_secs(10) }
     }
 
     /// Adds a projection or a reactor.
@@ -65,8 +65,11 @@ impl Runner {
     ///
     /// To hear of refusals ([`on_rejected`](Deliveries::on_rejected)) or to set a timeout, start [`Deliveries`] beside the
     /// runner instead.
-    pub fn deliver(mut self, transport: impl Transport) -> Self {
-        self.deliveries = Some(Deliveries::new(self.store.clone(), transport));
+    pub fn deliver(mut self, transport: impl Transport) -> Self
+    where
+        L: EventStore,
+    {
+        self.deliveries = Some(Deliveries::new(self.log.clone(), transport));
         self
     }
 
@@ -93,26 +96,27 @@ impl Runner {
             }
         }
         let delivering = self.deliveries.map(Deliveries::start).transpose()?;
+        let log: Arc<dyn EventLog> = self.log;
         let (mut tasks, stop) = (JoinSet::new(), watch::Sender::new(false));
         for Runs { subscriber, board } in runs.values() {
             for partition in 0..board.partitions() {
                 let task = Task {
-                    store: self.store.clone(),
+                    log: log.clone(),
                     subscriber: subscriber.clone(),
                     partition,
                     board: board.clone(),
-                    head: self.store.watch(),
+                    head: log.watch(),
                     stop: stop.subscribe(),
                     control: board.control(),
                 };
                 tasks.spawn_on(task.run(), &runtime);
             }
         }
-        Ok(Running::new(self.store, runs, tasks, stop, delivering, self.wait))
+        Ok(Running::new(log, runs, tasks, stop, delivering, self.wait))
     }
 }
 
-impl fmt::Debug for Runner {
+impl<L> fmt::Debug for Runner<L> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Runner")
             .field("subscribers", &self.subscribers)

@@ -6,12 +6,12 @@ use futures_util::{Stream, stream};
 use tokio::{sync::watch, task::JoinSet};
 
 use super::{Status, board::Board};
-use crate::{Delivering, Error, EventStore, Result, Subscriber};
+use crate::{Delivering, Error, EventLog, Result, Subscriber};
 
 /// Running projections and reactors. Dropping it stops them after the page they are at, and breaks off the delivery of
 /// commands, which are sent again by the next.
 pub struct Running {
-    store: Arc<dyn EventStore>,
+    log: Arc<dyn EventLog>,
     head: watch::Receiver<u64>,
     runs: BTreeMap<String, Runs>,
     tasks: JoinSet<()>,
@@ -29,14 +29,14 @@ pub(super) struct Runs {
 
 impl Running {
     pub(super) fn new(
-        store: Arc<dyn EventStore>,
+        log: Arc<dyn EventLog>,
         runs: BTreeMap<String, Runs>,
         tasks: JoinSet<()>,
         stop: watch::Sender<bool>,
         delivering: Option<Delivering>,
         wait: Duration,
     ) -> Self {
-        Self { head: store.watch(), store, runs, tasks, stop, delivering, wait }
+        Self { head: log.watch(), log, runs, tasks, stop, delivering, wait }
     }
 
     /// Where a projection stands. The head, and how far it is behind, are those of this moment, also while it is paused
@@ -73,11 +73,11 @@ impl Running {
     pub fn changes(&self, name: &str) -> Result<impl Stream<Item = Status> + Send + Unpin + use<>> {
         let mut notes = self.runs(name)?.board.notes();
         notes.mark_changed();
-        let from = (notes, self.head.clone(), self.store.clone());
-        Ok(Box::pin(stream::unfold(from, async |(mut notes, head, store)| {
+        let from = (notes, self.head.clone(), self.log.clone());
+        Ok(Box::pin(stream::unfold(from, async |(mut notes, head, log)| {
             notes.changed().await.ok()?;
-            let status = notes.borrow_and_update().status(*head.borrow(), &*store);
-            Some((status, (notes, head, store)))
+            let status = notes.borrow_and_update().status(*head.borrow(), &*log);
+            Some((status, (notes, head, log)))
         })))
     }
 
@@ -123,7 +123,7 @@ impl Running {
     }
 
     fn status_of(&self, runs: &Runs) -> Status {
-        runs.board.notes().borrow().status(*self.head.borrow(), &*self.store)
+        runs.board.notes().borrow().status(*self.head.borrow(), &*self.log)
     }
 }
 

@@ -5,13 +5,13 @@ use std::{sync::Arc, time::Duration};
 use tokio::{sync::watch, time::sleep};
 
 use super::board::{Board, Control, Doing};
-use crate::{Error, EventStore, Progress, Retry, Subscriber, backoff::Backoff, guard::guard};
+use crate::{Error, EventLog, Progress, Retry, Subscriber, backoff::Backoff, guard::guard};
 
 /// How often one that stands by looks where the other is: so much later a `wait_for` hears of it.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
 
 pub(super) struct Task {
-    pub(super) store: Arc<dyn EventStore>,
+    pub(super) log: Arc<dyn EventLog>,
     pub(super) subscriber: Arc<dyn Subscriber>,
     pub(super) partition: u32,
     pub(super) board: Arc<Board>,
@@ -52,7 +52,7 @@ impl Task {
     }
 
     async fn page(&self, failures: &mut u32) -> Next {
-        let advancing = guard(self.subscriber.advance(&*self.store, self.partition));
+        let advancing = guard(self.subscriber.advance(&*self.log, self.partition));
         match advancing.await.and_then(|advanced| advanced) {
             Ok(progress) => {
                 *failures = 0;

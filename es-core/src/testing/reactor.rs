@@ -4,7 +4,7 @@ use std::{future::IntoFuture, sync::Arc};
 
 use super::{History, Sent, SentRequest, sent::once_each};
 use crate::{
-    Aggregate, Call, EventStore, Limits, ManualClock, MemoryStore, Reactor, ReactorBuilder, Result, Subscriber,
+    Aggregate, Call, EventLog, Limits, ManualClock, MemoryStore, Reactor, ReactorBuilder, Result, Subscriber,
     store::BoxFuture,
 };
 

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore, Page, Progress, subscriber::pause_before_retry};
+use es_core::{Error, EventLog, Page, Progress, subscriber::pause_before_retry};
 
 use super::{
     Inner,
@@ -44,33 +44,33 @@ impl Inner {
     }
 
     /// Handles the next page of a partition, unless it is somebody else's.
-    pub(super) async fn advance(self: &Arc<Self>, store: &dyn EventStore, partition: u32) -> Result<Progress, Error> {
+    pub(super) async fn advance(self: &Arc<Self>, log: &dyn EventLog, partition: u32) -> Result<Progress, Error> {
         if partition >= self.partitions {
             let why = format!("`{}` has {} partitions, there is no number {partition}", self.name, self.partitions);
             return Err(Error::InvalidRequest { why });
         }
-        let checkpoints = self.checkpoints(store.identity().id).await?;
+        let checkpoints = self.checkpoints(log.identity().id).await?;
         checkpoints.iter().try_for_each(|checkpoint| self.hooked.check(&self.name, &checkpoint.hooked))?;
         if checkpoints.len() != self.partitions as usize {
-            return self.repartition(store, checkpoints).await;
+            return self.repartition(log, checkpoints).await;
         }
         let checkpoint = checkpoints.into_iter().find(|checkpoint| checkpoint.partition == partition);
         let checkpoint = checkpoint.ok_or_else(|| self.no_checkpoint())?;
-        if self.owner.must_wait(&checkpoint, self.store.now()) {
+        if self.owner.must_wait(&checkpoint, self.source.log().now()) {
             return Ok(Progress::at(checkpoint.position).standby());
         }
-        self.next_page(store, checkpoint, self.partitions, u64::MAX).await
+        self.next_page(log, checkpoint, self.partitions, u64::MAX).await
     }
 
     /// Handles the next page of a partition of so many, and at most up to a position (where a commit ends).
     pub(super) async fn next_page(
         self: &Arc<Self>,
-        store: &dyn EventStore,
+        log: &dyn EventLog,
         checkpoint: Checkpoint,
         partitions: u32,
         at_most: u64,
     ) -> Result<Progress, Error> {
-        let head = store.head().await?;
+        let head = log.head().await?;
         if checkpoint.position > head {
             let (name, checkpoint) = (self.name.clone(), checkpoint.position);
             return Err(Error::CheckpointAhead { name, checkpoint, head });
@@ -80,10 +80,10 @@ impl Inner {
             Target::Store(_) | Target::File(_) => PAGE,
         };
         let Page { mut events, scanned_to } = match partitions {
-            1 => store.read_all(checkpoint.position, limit, &self.filter).await?,
+            1 => log.read_all(checkpoint.position, limit, &self.filter).await?,
             of => {
                 let filter = self.filter.clone().partition(checkpoint.partition, of);
-                store.read_all(checkpoint.position, limit, &filter).await?
+                log.read_all(checkpoint.position, limit, &filter).await?
             }
         };
         let to = scanned_to.min(at_most);

@@ -9,7 +9,7 @@ use std::{
 };
 
 use es_core::{
-    Error, Event, EventMeta, EventStore, Filter, Hook, HookBuilder, HookResult, RecordedEvent, Tenant,
+    Error, Event, EventLog, EventMeta, Filter, Hook, HookBuilder, HookResult, RecordedEvent, Tenant,
     subscriber::{check_name, check_partitions},
 };
 use rusqlite::Connection;
@@ -22,6 +22,7 @@ use super::{
     inline::InlineState,
     migrations::Migrations,
     owner::{self, Owner},
+    source::Source,
     target::Target,
     turns::Turns,
 };
@@ -150,7 +151,7 @@ impl SqliteProjectionBuilder {
     /// [`Database`](Error::Database) for one that SQLite refuses, [`InvalidId`](Error::InvalidId) for a name that can't
     /// be one, or what the storage reports.
     pub fn build(self, store: &SqliteStore) -> Result<SqliteProjection, Error> {
-        self.finish(Target::Store(store.clone()), store)
+        self.finish(Target::Store(store.clone()), Source::Store(store.clone()))
     }
 
     /// As [`build`](Self::build), in another file than the store's; creates the file when it does not exist. Writing
@@ -161,7 +162,20 @@ impl SqliteProjectionBuilder {
     /// is not a file of read models; [`StoreIdentityChanged`](Error::StoreIdentityChanged) when the read model was made
     /// from another store: delete its file to make it from this one.
     pub fn build_in(self, path: impl AsRef<Path>, store: &SqliteStore) -> Result<SqliteProjection, Error> {
-        self.finish(Target::open(path.as_ref(), store)?, store)
+        let source = Source::Store(store.clone());
+        self.finish(Target::open(path.as_ref(), &source)?, source)
+    }
+
+    /// As [`build_in`](Self::build_in), from a copy of a store's log: in another process, or on another machine.
+    ///
+    /// A program with hooks that the read model was made without asks for [`rebuild`](SqliteProjection::rebuild) also
+    /// when their events were never recorded: a copy does not know that.
+    ///
+    /// # Errors
+    /// As [`build_in`](Self::build_in).
+    pub fn build_over(self, path: impl AsRef<Path>, log: impl EventLog) -> Result<SqliteProjection, Error> {
+        let source = Source::Copy(Arc::new(log));
+        self.finish(Target::open(path.as_ref(), &source)?, source)
     }
 
     /// As [`build`](Self::build), and each append also runs the hooks, in its own transaction: a read right after a
@@ -187,7 +201,7 @@ impl SqliteProjectionBuilder {
         Ok(projection)
     }
 
-    fn finish(self, target: Target, store: &SqliteStore) -> Result<SqliteProjection, Error> {
+    fn finish(self, target: Target, source: Source) -> Result<SqliteProjection, Error> {
         let Self { name, migrations, hooks, known, ignored, filter, policy, partitions, lease } = self;
         check_name("projection name", &name)?;
         check_partitions(&name, partitions)?;
@@ -196,15 +210,16 @@ impl SqliteProjectionBuilder {
         let filter = known.into_iter().fold(filter, |filter, (stream_type, types)| {
             filter.or_unknown(stream_type, types.into_iter().map(str::to_owned).chain(ignored.iter().cloned()))
         });
-        let (owner, store) = (Owner::new(lease), store.clone());
+        let owner = Owner::new(lease);
         let inline = InlineState::default();
-        let inner = Inner { name, migrations, hooks, hooked, filter, policy, partitions, owner, target, store, inline };
+        let inner =
+            Inner { name, migrations, hooks, hooked, filter, policy, partitions, owner, target, source, inline };
         let inner = Arc::new(inner);
         inner.clear_scratch();
         let registered = Arc::clone(&inner);
         blocking::wait(inner.target.write(move |connection, guard| {
-            let Inner { name, migrations, target, store, .. } = &*registered;
-            let (place, store) = (target.place(), store.identity().id);
+            let Inner { name, migrations, target, .. } = &*registered;
+            let (place, store) = (target.place(), registered.store_id());
             let registering = |error| place.error("registering a projection", error);
             if registered.registration().is_taken(connection).map_err(registering)? {
                 let why = format!(
@@ -231,24 +246,25 @@ impl SqliteProjectionBuilder {
 impl Inner {
     /// What its checkpoints have in common.
     pub(super) fn registration(&self) -> Registration<'_> {
-        let (name, store, hooked) = (&self.name, self.store.identity().id, &self.hooked);
+        let (name, store, hooked) = (&self.name, self.store_id(), &self.hooked);
         Registration { name, store, hooked, partitions: self.partitions }
     }
 
     /// Hooks for events that were never recorded have missed nothing, so the read model can go on with them. Inside
     /// the transaction that writes the checkpoint: until it ends, nobody moves on with the former hooks.
     fn adopt_new_events(&self, connection: &Connection, checkpoint: &Checkpoint) -> Result<(), Error> {
-        let Self { name, hooked, target, store, .. } = self;
+        let Self { name, hooked, target, source, .. } = self;
         let added = hooked.only_added(&checkpoint.hooked);
         if added.is_empty() {
             return Ok(());
         }
         let recorded = |connection: &Connection| names::any_recorded(connection, &added);
-        let recorded = match target {
-            Target::Store(_) => {
+        let recorded = match (target, source) {
+            (Target::Store(_), _) => {
                 recorded(connection).map_err(|error| target.place().error("looking up events", error))?
             }
-            Target::File(_) => blocking::wait(store.readers().read(|reader| {
+            (Target::File(_), Source::Copy(_)) => checkpoint.position > 0,
+            (Target::File(_), Source::Store(store)) => blocking::wait(store.readers().read(|reader| {
                 recorded(&reader.connection).map_err(|error| reader.place.error("looking up events", error))
             }))?,
         };

@@ -5,7 +5,7 @@ use std::{
     sync::atomic::{AtomicU64, Ordering},
 };
 
-use es_core::{Error, EventStore};
+use es_core::Error;
 use rusqlite::Connection;
 
 use super::{
@@ -32,7 +32,7 @@ impl Inline for Inner {
         let checkpoints = Checkpoint::read(connection, &self.name).map_err(at)?;
         let [checkpoint] = checkpoints.as_slice() else { return Ok(()) };
         let near = checkpoint.position + PAGE_NEAR_HEAD as u64 >= commit.start && checkpoint.position < commit.end;
-        let usable = checkpoint.store == self.store.identity().id && checkpoint.hooked == self.hooked;
+        let usable = checkpoint.store == self.source.log().identity().id && checkpoint.hooked == self.hooked;
         if !near || !usable || self.inline.0.load(Ordering::Relaxed) == checkpoint.position + 1 {
             return Ok(());
         }

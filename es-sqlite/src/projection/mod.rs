@@ -17,6 +17,7 @@ mod rebuild;
 mod redelivery;
 mod release;
 mod repartition;
+mod source;
 mod status;
 mod target;
 mod turns;
@@ -24,18 +25,18 @@ mod tx;
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use es_core::{Error, EventStore, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
+use es_core::{Error, EventLog, Filter, Progress, Subscriber, guard_call, store::BoxFuture};
 
 pub(crate) use self::{authorizer::Guard, objects::quoted};
 use self::{
     builder::AnyHook, checkpoint::Checkpoint, failure::Policy, hooked::Hooked, inline::InlineState,
-    migrations::Migrations, owner::Owner, rebuild::UnderWay, target::Target, turns::Turns,
+    migrations::Migrations, owner::Owner, rebuild::UnderWay, source::Source, target::Target, turns::Turns,
 };
 pub use self::{
     builder::SqliteProjectionBuilder, failure::OnFailure, migration::Migration, parked::ParkedEvent,
     status::ProjectionStatus, tx::Tx,
 };
-use crate::{SqliteStore, blocking};
+use crate::blocking;
 
 /// How often a projection looks whether the owner of a partition has moved on.
 const LOOK_AGAIN: Duration = Duration::from_millis(15);
@@ -87,13 +88,13 @@ pub(crate) struct Inner {
     partitions: u32,
     owner: Owner,
     target: Target,
-    store: SqliteStore,
+    source: Source,
     inline: InlineState,
 }
 
 impl Inner {
     fn store_id(&self) -> uuid::Uuid {
-        self.store.identity().id
+        self.source.log().identity().id
     }
 }
 
@@ -153,11 +154,11 @@ impl SqliteProjection {
     }
 
     async fn catch_up_all(&self) -> Result<u64, Error> {
-        let head = self.inner.store.head().await?;
+        let head = self.inner.source.log().head().await?;
         let mut lowest = u64::MAX;
         for partition in 0..self.inner.partitions {
             let reached = loop {
-                match self.next_page(&self.inner.store, partition).await {
+                match self.next_page(self.inner.source.log(), partition).await {
                     Ok(Progress { checkpoint, caught_up: true, .. }) => break checkpoint,
                     // What is appended meanwhile is not waited for.
                     Ok(Progress { checkpoint, .. }) if checkpoint >= head => break checkpoint,
@@ -173,7 +174,7 @@ impl SqliteProjection {
         Ok(lowest)
     }
 
-    async fn next_page(&self, store: &dyn EventStore, partition: u32) -> Result<Progress, Error> {
+    async fn next_page(&self, store: &dyn EventLog, partition: u32) -> Result<Progress, Error> {
         let _turn = self.turns.take(partition).await;
         let rebuilding = self.rebuilding.get();
         match self.inner.advance(store, partition).await {
@@ -226,7 +227,7 @@ impl SqliteProjection {
     /// Everything that comes later, from any clone, gets [`ShuttingDown`](Error::ShuttingDown), so shut down its runner
     /// first. Dropping the last clone closes the file, too.
     ///
-    /// A read model in the store's file is closed by [`SqliteStore::shutdown`]; here nothing is done for it.
+    /// A read model in the store's file is closed by [`SqliteStore::shutdown`](crate::SqliteStore::shutdown); here nothing is done for it.
     pub async fn close(&self) {
         if matches!(self.inner.target, Target::File(_)) {
             // Closed before, there is nothing left to give back.
@@ -279,7 +280,7 @@ impl Subscriber for SqliteProjection {
     }
 
     /// Handles one page. Of a page with an event that stops the projection, the commits before that event are kept.
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, partition: u32) -> BoxFuture<'a, Result<Progress, Error>> {
         Box::pin(async move {
             self.inner.owner.stay();
             self.next_page(store, partition).await

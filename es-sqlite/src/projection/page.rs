@@ -2,7 +2,7 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use es_core::{Error, EventStore, RecordedEvent, guard_call};
+use es_core::{Error, RecordedEvent, guard_call};
 use rusqlite::Connection;
 
 use super::{
@@ -60,7 +60,7 @@ impl Inner {
         batch: &Batch,
         care: Option<&Care>,
     ) -> Result<(), Error> {
-        let (checkpoint, now) = (&batch.checkpoint, self.store.now());
+        let (checkpoint, now) = (&batch.checkpoint, self.source.log().now());
         let claim = if batch.pass { self.owner.pass() } else { self.owner.claim(now) };
         // First of all: hooks that another owner has run before would fail for no reason of their own.
         let moved = checkpoint.move_to(connection, &self.name, batch.to, claim);
@@ -94,7 +94,7 @@ impl Inner {
                 continue;
             }
             if any_parked && notes.first_parked(&event.meta.stream).map_err(at)?.is_some() {
-                notes.add(Kind::Parked, &event.meta, None, 0, self.store.now()).map_err(at)?;
+                notes.add(Kind::Parked, &event.meta, None, 0, self.source.log().now()).map_err(at)?;
                 continue;
             }
             match care {
@@ -147,7 +147,7 @@ impl Inner {
         };
         let attempts = care.attempts.saturating_add(u32::from(meta.position == care.stopped_at));
         tracing::warn!(projection = self.name, position = meta.position, ?kind, why, "an event failed");
-        let noted = self.notes(connection).add(kind, meta, Some(&why), attempts, self.store.now());
+        let noted = self.notes(connection).add(kind, meta, Some(&why), attempts, self.source.log().now());
         noted.map_err(|error| self.noting(error))?;
         Ok(Applied::Noted)
     }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore};
+use es_core::Error;
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -63,7 +63,7 @@ impl SqliteProjection {
     /// Handles, for each partition, all events there are, up to right before the commit.
     pub(crate) async fn break_off_a_page(&self) -> Result<(), Error> {
         let _turns = self.turns.take_all().await;
-        let head = self.inner.store.head().await?;
+        let head = self.inner.source.log().head().await?;
         for checkpoint in self.inner.checkpoints(self.inner.store_id()).await? {
             let from = checkpoint.position;
             let page = self.inner.handled(&Checkpoint { position: head, ..checkpoint }, from).await?;
@@ -97,7 +97,7 @@ impl Inner {
         let filter = self.filter.clone().partition(partition, self.partitions);
         let (mut events, mut after) = (Vec::new(), 0);
         while after < to {
-            let page = self.store.read_all(after, PAGE, &filter).await?;
+            let page = self.source.log().read_all(after, PAGE, &filter).await?;
             events.extend(page.events);
             after = page.scanned_to;
         }
@@ -118,7 +118,7 @@ impl Inner {
     async fn take_over(self: &Arc<Self>, checkpoint: Checkpoint, other: Uuid) -> Result<(), Error> {
         let inner = Arc::clone(self);
         let take = move |connection: &Connection, _: &Guard| {
-            let claim = Claim { owner: other, until: Some(inner.store.now().saturating_add(owner::LEASE)) };
+            let claim = Claim { owner: other, until: Some(inner.source.log().now().saturating_add(owner::LEASE)) };
             let moved = checkpoint.move_to(connection, &inner.name, checkpoint.position, claim);
             moved.map_err(|moving| inner.not_moved(checkpoint.position, moving))
         };

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore, Filter, RecordedEvent, StreamKey};
+use es_core::{Error, Filter, RecordedEvent, StreamKey};
 
 use super::{
     Inner, ParkedEvent, SqliteProjection, failure,
@@ -97,13 +97,13 @@ impl Inner {
     }
 
     async fn check_hooks(&self) -> Result<(), Error> {
-        let checkpoints = self.checkpoints(self.store.identity().id).await?;
+        let checkpoints = self.checkpoints(self.source.log().identity().id).await?;
         checkpoints.iter().try_for_each(|checkpoint| self.hooked.check(&self.name, &checkpoint.hooked))
     }
 
     /// The event at a position of the log.
     async fn event(&self, position: u64) -> Result<RecordedEvent, Error> {
-        let page = self.store.read_all(position.saturating_sub(1), 1, &Filter::all()).await?;
+        let page = self.source.log().read_all(position.saturating_sub(1), 1, &Filter::all()).await?;
         page.events
             .into_iter()
             .find(|event| event.meta.position == position)
@@ -164,6 +164,6 @@ impl Inner {
         if notes.is_skipped(position).map_err(at)? {
             return Ok(());
         }
-        notes.add(Kind::Skipped, &event.meta, None, 0, self.store.now()).map_err(at)
+        notes.add(Kind::Skipped, &event.meta, None, 0, self.source.log().now()).map_err(at)
     }
 }

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use es_core::{Error, EventStore, Progress};
+use es_core::{Error, EventLog, Progress};
 
 use super::{Inner, checkpoint::Checkpoint};
 
@@ -11,10 +11,10 @@ impl Inner {
     /// the former rule, so that nothing is lost or repeated; then, in one transaction, the new ones take their place.
     pub(super) async fn repartition(
         self: &Arc<Self>,
-        store: &dyn EventStore,
+        log: &dyn EventLog,
         former: Vec<Checkpoint>,
     ) -> Result<Progress, Error> {
-        let now = self.store.now();
+        let now = self.source.log().now();
         let (Some(last), Some(first)) = (
             former.iter().min_by_key(|checkpoint| checkpoint.position),
             former.iter().max_by_key(|checkpoint| checkpoint.position),
@@ -26,7 +26,7 @@ impl Inner {
         }
         if last.position < first.position {
             let count = u32::try_from(former.len()).unwrap_or(u32::MAX);
-            let progress = self.next_page(store, last.clone(), count, first.position).await?;
+            let progress = self.next_page(log, last.clone(), count, first.position).await?;
             return Ok(progress.caught_up(false));
         }
         let position = first.position;

@@ -10,7 +10,7 @@ use std::{
 use es_core::Error;
 use rusqlite::{Connection, TransactionBehavior};
 
-use super::Guard;
+use super::{Guard, source::Source};
 use crate::{
     SqliteStore, blocking,
     builder::Durability,
@@ -32,12 +32,14 @@ pub(super) enum Target {
 }
 
 impl Target {
-    pub(super) fn open(path: &Path, store: &SqliteStore) -> Result<Self, Error> {
-        if is_same_file(path, store.path()) {
+    pub(super) fn open(path: &Path, source: &Source) -> Result<Self, Error> {
+        if let Source::Store(store) = source
+            && is_same_file(path, store.path())
+        {
             let why = format!("{} is the store's own file; use `build` to put the read model there", path.display());
             return Err(Error::InvalidRequest { why });
         }
-        let place = Arc::new(Place { path: path.to_owned(), busy_timeout: store.place().busy_timeout });
+        let place = Arc::new(Place { path: path.to_owned(), busy_timeout: source.busy_timeout() });
         // After a power cut the file may be a moment behind; its checkpoint then is, too, and it catches up.
         let role = Role::Writer(Durability::MayLoseRecentOnPowerLoss);
         let mut connection = blocking::here(|| migrate::open(&place, &schema::READ_MODEL, role, true))

@@ -255,7 +255,7 @@ impl<'v> Log<'v> {
 
     fn event(&mut self, event: &EventRow<'_>, findings: &mut Findings) -> Result<(), Error> {
         let (connection, place, position) = (self.connection, self.place, event.position);
-        let stream = damage(self.names.stream(connection, place, event.stream))?;
+        let stream = damage(self.names.stream(connection, place, event.stream).cloned())?;
         let name = damage(self.names.event_type(connection, place, event.event_type))?;
         let wrong = match (&stream, name) {
             (Err(why), _) => Some(why.clone()),

@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Clock, Error, store::StoreIdentity};
+use es_core::{Clock, Error, StoreIdentity};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 

@@ -8,9 +8,9 @@ use std::{
 };
 
 use es_core::{
-    Appended, CommandId, Commit, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand, Snapshot,
-    StreamKey, Tenant, Timestamp,
-    store::{BoxFuture, StoreIdentity, Visitor},
+    Appended, CommandId, Commit, EventLog, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand,
+    Snapshot, StoreIdentity, StreamKey, Tenant, Timestamp,
+    store::{BoxFuture, Visitor},
 };
 use es_sqlite::SqliteStore;
 use tokio::sync::watch;
@@ -36,7 +36,7 @@ impl fmt::Debug for Interrupted {
     }
 }
 
-impl EventStore for Interrupted {
+impl EventLog for Interrupted {
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
         Box::pin(async move {
             let page = self.store.read_all(after, limit, filter).await;
@@ -48,6 +48,24 @@ impl EventStore for Interrupted {
         })
     }
 
+    fn head(&self) -> BoxFuture<'_, Result<u64>> {
+        self.store.head()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.store.watch()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.store.identity()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.store.now()
+    }
+}
+
+impl EventStore for Interrupted {
     fn append(&self, commit: Commit) -> BoxFuture<'_, Result<Appended>> {
         self.store.append(commit)
     }
@@ -58,14 +76,6 @@ impl EventStore for Interrupted {
 
     fn version<'a>(&'a self, stream: &'a StreamKey) -> BoxFuture<'a, Result<u64>> {
         self.store.version(stream)
-    }
-
-    fn head(&self) -> BoxFuture<'_, Result<u64>> {
-        self.store.head()
-    }
-
-    fn watch(&self) -> watch::Receiver<u64> {
-        self.store.watch()
     }
 
     fn outcome<'a>(
@@ -122,15 +132,7 @@ impl EventStore for Interrupted {
         self.store.settle(command)
     }
 
-    fn identity(&self) -> StoreIdentity {
-        self.store.identity()
-    }
-
     fn limits(&self) -> &Limits {
         self.store.limits()
-    }
-
-    fn now(&self) -> Timestamp {
-        self.store.now()
     }
 }

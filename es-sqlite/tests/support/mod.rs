@@ -10,7 +10,8 @@ pub mod rebuild;
 use std::{ops::ControlFlow, path::PathBuf};
 
 use es_core::{
-    AggregateId, Appended, Commit, Committed, EventStore, Expected, Filter, NewEvent, RecordedEvent, StreamKey,
+    AggregateId, Appended, Commit, Committed, EventLog, EventStore, Expected, Filter, NewEvent, RecordedEvent,
+    StreamKey,
     error::{DecodeError, EncodeError},
 };
 use es_sqlite::SqliteStore;

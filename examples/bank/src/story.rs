@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use es_core::{Error, EventStore, Receipt, Reply, Result};
+use es_core::{Error, EventLog, Receipt, Reply, Result};
 
 use bank::{
     Bank,

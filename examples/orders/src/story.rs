@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use es_core::{Error, EventStore, Receipt, Result};
+use es_core::{Error, EventLog, Receipt, Result};
 use orders::{
     Shop,
     orders::v1::{

@@ -2,7 +2,7 @@
 
 use std::{path::Path, sync::Arc, time::Duration};
 
-use es_core::{Error, Event, EventStore, Filter, ManualClock, RecordedEvent, Timestamp};
+use es_core::{Error, Event, EventLog, Filter, ManualClock, RecordedEvent, Timestamp};
 use es_sqlite::SqliteStore;
 use futures_util::future::join_all;
 use orders::{

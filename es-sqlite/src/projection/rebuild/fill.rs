@@ -5,13 +5,11 @@ use std::{
     time::{Duration, Instant},
 };
 
-use es_core::{Error, EventStore, Page, Rebuilding, RecordedEvent};
+use es_core::{Error, Page, Rebuilding, RecordedEvent};
 
 use super::scratch::Scratch;
 use crate::{
     blocking,
-    connection::{self, Role},
-    log,
     long::Stop,
     projection::{
         Inner,
@@ -19,8 +17,8 @@ use crate::{
         migrations::Migrations,
         page::Care,
         parked::Kind,
+        source::Feed,
     },
-    reader::Reader,
 };
 
 /// Events of a page: nobody waits for the scratch file.
@@ -36,8 +34,8 @@ const TOLD: Duration = Duration::from_secs(1);
 pub(super) struct Making {
     pub(super) inner: Arc<Inner>,
     pub(super) scratch: Scratch,
-    /// A connection of its own: the writer must not wait for a turn that others may hold.
-    pub(super) reader: Reader,
+    /// The log: the writer must not wait for a turn at reading it that others may hold.
+    pub(super) feed: Feed,
     /// Up to where events are in it.
     pub(super) position: u64,
 }
@@ -45,7 +43,7 @@ pub(super) struct Making {
 impl Making {
     /// An empty read model in a scratch file.
     pub(super) fn start(inner: Arc<Inner>) -> Result<Self, Error> {
-        let Inner { name, migrations, target, store, .. } = &*inner;
+        let Inner { name, migrations, target, source, .. } = &*inner;
         let mut scratch = Scratch::make(name, &target.place().path)?;
         let place = scratch.place.clone();
         scratch.write(|connection, guard| {
@@ -64,20 +62,19 @@ impl Making {
                     .map_err(|error| inner.noting(error))
             })?;
         }
-        let place = Arc::new(store.place().clone());
-        let reader = Reader { connection: connection::open(&place, Role::Reader)?, names: Default::default(), place };
-        Ok(Self { inner, scratch, reader, position: 0 })
+        let feed = source.feed()?;
+        Ok(Self { inner, scratch, feed, position: 0 })
     }
 
     /// Handles events until the head is near.
     pub(super) fn fill(&mut self, stop: Stop<'_>, pace: &mut Pace<'_>) -> Result<(), Error> {
         loop {
-            let Page { events, scanned_to } = log::read(self.reader.parts(), self.position, PAGE, &self.inner.filter)?;
+            let Page { events, scanned_to } = self.feed.page(self.position, PAGE, &self.inner.filter)?;
             self.handle(&events, stop)?;
             self.position = scanned_to;
             stop()?;
             // Through the store, which says when it is closed.
-            let head = blocking::wait(self.inner.store.head())?;
+            let head = blocking::wait(self.inner.source.log().head())?;
             pace.tell(self.position, head);
             if head.saturating_sub(self.position) <= NEAR_HEAD {
                 return Ok(());

@@ -13,12 +13,15 @@ use crate::{
 /// Events handled inside the transaction, at most, unless the present read model has more.
 const PAGE: u64 = 1_000;
 
+/// Reads pages of the log.
+type Pages<'r> = Box<dyn FnMut(u64, usize) -> Result<Page, Error> + 'r>;
+
 impl Making {
     /// Drops the old tables, makes the new ones with their rows, handles what was recorded meanwhile, and moves the
     /// checkpoint, never back. Returns the checkpoint. Inside the transaction, so that readers see the old read model
     /// until it is committed; may be called again on another one.
     pub(super) fn put_in_place(&mut self, connection: &Connection, guard: &Guard) -> Result<u64, Error> {
-        let Self { inner, scratch, reader, position } = self;
+        let Self { inner, scratch, feed, position } = self;
         let Inner { name, migrations, target, filter, .. } = &**inner;
         let place = target.place();
         let at = |error| place.error("putting a rebuilt read model in place", error);
@@ -33,20 +36,23 @@ impl Making {
         let notes = inner.notes(connection);
         notes.clear().and_then(|()| notes.take_over(&inner.notes(&scratch.connection))).map_err(at)?;
 
-        let mut names = Names::default();
         // In the store's own file inside the transaction: it may hold commits that are not visible outside yet, and that
         // the present read model has followed.
-        let (reading, names, log_place) = match target {
-            Target::Store(store) => (connection, &mut names, store.place()),
-            Target::File(_) => reader.parts(),
+        let (head, mut page): (u64, Pages<'_>) = match target {
+            Target::Store(store) => {
+                let (place, mut names) = (store.place(), Names::default());
+                let head = log::head(connection).map_err(|error| place.error("reading the head", error))?;
+                let page = move |after, limit| log::read((connection, &mut names, place), after, limit, filter);
+                (head, Box::new(page))
+            }
+            Target::File(_) => (feed.head()?, Box::new(|after, limit| feed.page(after, limit, filter))),
         };
-        let head = log::head(reading).map_err(|error| log_place.error("reading the head", error))?;
         let goal = head.min(*position + PAGE).max(present);
         let care = inner.gives_up().then(|| Care::last(0));
         let mut reached = *position;
         while reached < goal {
             let limit = usize::try_from(goal - reached).unwrap_or(usize::MAX);
-            let Page { events, scanned_to } = log::read((reading, &mut *names, log_place), reached, limit, filter)?;
+            let Page { events, scanned_to } = page(reached, limit)?;
             // The store was restored to an older state: the log ends before the present read model.
             if scanned_to == reached {
                 break;
