@@ -419,7 +419,7 @@ impl Subscriber for Looks {
         Box::pin(async { Ok(0) })
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, _partition: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, _partition: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(async move {
             self.0.fetch_add(1, Ordering::SeqCst);
             Ok(Progress::at(store.head().await?).caught_up(true).again_after(self.1))

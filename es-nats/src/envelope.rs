@@ -6,7 +6,7 @@ mod tests;
 mod write;
 
 use bytes::Bytes;
-use es_core::{EventMeta, RecordedEvent, Result, store::StoreIdentity};
+use es_core::{EventMeta, RecordedEvent, Result, StoreIdentity};
 
 pub(crate) use self::write::EnvelopeWriter;
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_nats::{Client, Message, Subscriber, client::RequestErrorKind};
 use bytes::{Bytes, BytesMut};
 use es_core::{
-    AppError, Error, EventStore, Filter, Result,
+    AppError, Error, EventLog, Filter, Result,
     error::DecodeError,
     wire::{ReadEventRequest, ReadEventResponse},
 };
@@ -33,7 +33,7 @@ fn subject(store: Uuid) -> String {
 pub(crate) struct Serving(AbortHandle);
 
 impl Serving {
-    pub(crate) async fn start(nats: &Nats, store: Arc<dyn EventStore>) -> Result<Self> {
+    pub(crate) async fn start(nats: &Nats, store: Arc<dyn EventLog>) -> Result<Self> {
         let client = nats.client().clone();
         let requests = client.queue_subscribe(subject(store.identity().id), GROUP.into()).await;
         let requests = requests.map_err(|error| Error::Unavailable { why: format!("NATS: {error}") })?;
@@ -48,7 +48,7 @@ impl Drop for Serving {
 }
 
 /// One request after the other: they are rare, and are not to take the store from others.
-async fn serve(client: Client, mut requests: Subscriber, store: Arc<dyn EventStore>) {
+async fn serve(client: Client, mut requests: Subscriber, store: Arc<dyn EventLog>) {
     while let Some(Message { reply, payload, .. }) = requests.next().await {
         let Some(reply) = reply else { continue };
         let room = client.max_payload().saturating_sub(OVERHEAD);
@@ -62,7 +62,7 @@ async fn serve(client: Client, mut requests: Subscriber, store: Arc<dyn EventSto
     }
 }
 
-async fn answer(store: &dyn EventStore, request: &Bytes, room: usize) -> Result<ReadEventResponse> {
+async fn answer(store: &dyn EventLog, request: &Bytes, room: usize) -> Result<ReadEventResponse> {
     let request = ReadEventRequest::decode(request.clone())
         .map_err(|error| Error::Decode { what: "request".into(), source: DecodeError::malformed(error) })?;
     let none = || AppError::not_found("NO_SUCH_EVENT", format!("the store has no event at {}", request.position));

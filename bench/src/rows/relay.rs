@@ -8,7 +8,7 @@ use async_nats::{
     jetstream::{self, consumer::pull, stream},
 };
 use bytes::Bytes;
-use es_core::{EventStore, Subscriber};
+use es_core::{EventLog, Subscriber};
 use es_nats::{Nats, Relay};
 use es_sqlite::SqliteStore;
 use futures_util::StreamExt;
@@ -109,7 +109,7 @@ impl Row for Relaying {
 async fn relayed(url: &str, store: &SqliteStore, stream: &str) -> Result<Sample> {
     let nats = Nats::connect(url).await?;
     let relay = Relay::builder(&nats).stream(stream).prefix(stream).build(store).await?;
-    let head = EventStore::head(store).await?;
+    let head = EventLog::head(store).await?;
     let begun = Instant::now();
     while relay.advance(store, 0).await?.checkpoint < head {}
     let elapsed = begun.elapsed();

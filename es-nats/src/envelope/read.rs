@@ -4,8 +4,8 @@ use std::{str, sync::Arc};
 
 use bytes::{Buf, Bytes};
 use es_core::{
-    AggregateId, Encoding, Error, EventMeta, Result, StreamKey, Tenant, error::DecodeError, prost_types,
-    store::StoreIdentity, wire,
+    AggregateId, Encoding, Error, EventMeta, Result, StoreIdentity, StreamKey, Tenant, error::DecodeError, prost_types,
+    wire,
 };
 use prost::{
     Message,

@@ -1,7 +1,7 @@
 //! From an event to bytes, field by field: payload and metadata go in as they are stored.
 
 use bytes::{BufMut, Bytes, BytesMut};
-use es_core::{Encoding, RecordedEvent, prost_types, store::StoreIdentity, wire};
+use es_core::{Encoding, RecordedEvent, StoreIdentity, prost_types, wire};
 use prost::{
     Message,
     encoding::{WireType, encode_key, encode_varint},

@@ -6,7 +6,7 @@ use async_nats::jetstream::{
     message::StreamMessage,
     stream::{RawMessageError, RawMessageErrorKind, Stream},
 };
-use es_core::{EventStore, Filter, RecordedEvent, Result};
+use es_core::{EventLog, Filter, RecordedEvent, Result};
 use futures_util::{StreamExt, stream};
 
 use super::{Inner, errors::connection, verify::Verified};
@@ -24,7 +24,7 @@ impl Inner {
     /// Compares the messages of a range with the store, and notes what is missing and what differs.
     pub(super) async fn compare(
         &self,
-        store: &dyn EventStore,
+        store: &dyn EventLog,
         from: &Stream,
         range: RangeInclusive<u64>,
         found: &mut Verified,
@@ -84,7 +84,7 @@ fn there(message: Result<StreamMessage, RawMessageError>) -> Result<Option<Strea
 
 /// The events of the store, asked for in order.
 struct Events<'a> {
-    store: &'a dyn EventStore,
+    store: &'a dyn EventLog,
     page: vec::IntoIter<RecordedEvent>,
 }
 

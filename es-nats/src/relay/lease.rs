@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use es_core::{
-    Error, EventStore, Result,
+    Error, EventLog, Result,
     checkpoints::{Checkpoint, Claimed, Held},
 };
 
@@ -16,7 +16,7 @@ const BURST: u64 = 100;
 
 impl Inner {
     /// Makes sure the lease is ours. When it is someone else's, their checkpoint.
-    pub(super) async fn hold(&self, work: &mut Work, store: &dyn EventStore) -> Result<Option<Checkpoint>> {
+    pub(super) async fn hold(&self, work: &mut Work, store: &dyn EventLog) -> Result<Option<Checkpoint>> {
         let fresh = |held: &Held| held.at.leased_until.since(store.now()) > self.lease / 2;
         if work.held.as_ref().is_some_and(fresh) {
             return Ok(None);

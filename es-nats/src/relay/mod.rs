@@ -20,9 +20,8 @@ use std::{
 
 use async_nats::jetstream::stream::Config;
 use es_core::{
-    CheckpointStore, Error, EventStore, Filter, Progress, Result, Subscriber,
-    checkpoints::Held,
-    store::{BoxFuture, StoreIdentity},
+    CheckpointStore, Error, EventLog, EventStore, Filter, Progress, Result, StoreIdentity, Subscriber,
+    checkpoints::Held, store::BoxFuture,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
@@ -138,7 +137,7 @@ impl Relay {
 }
 
 impl Inner {
-    async fn advance(&self, store: &dyn EventStore) -> Result<Progress> {
+    async fn advance(&self, store: &dyn EventLog) -> Result<Progress> {
         let identity = store.identity();
         if identity != self.identity {
             let text = |store: &StoreIdentity| format!("{} (epoch {})", store.id, store.epoch);
@@ -158,7 +157,7 @@ impl Inner {
         advanced
     }
 
-    async fn page(&self, work: &mut Work, store: &dyn EventStore) -> Result<Progress> {
+    async fn page(&self, work: &mut Work, store: &dyn EventLog) -> Result<Progress> {
         let head = store.head().await?;
         if !work.session.as_ref().is_some_and(Session::is_usable) {
             work.end_session();
@@ -223,7 +222,7 @@ impl Subscriber for Relay {
         Box::pin(async { Ok(self.0.checkpoint().await?.position) })
     }
 
-    fn advance<'a>(&'a self, store: &'a dyn EventStore, _: u32) -> BoxFuture<'a, Result<Progress>> {
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, _: u32) -> BoxFuture<'a, Result<Progress>> {
         Box::pin(self.0.advance(store))
     }
 

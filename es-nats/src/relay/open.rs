@@ -5,7 +5,7 @@ use async_nats::jetstream::{
     context::{CreateStreamErrorKind, GetStreamErrorKind},
     stream::{Config, Stream},
 };
-use es_core::{Error, EventStore, Result};
+use es_core::{Error, EventLog, Result};
 
 use super::{
     Inner,
@@ -30,13 +30,13 @@ const SETTLED: [ErrorCode; 3] =
 
 impl Inner {
     /// Begins to publish after what the stream has, if all of that is ours. Up to `confirmed`, it was.
-    pub(super) async fn open(&self, store: &dyn EventStore, confirmed: u64) -> Result<Session> {
+    pub(super) async fn open(&self, store: &dyn EventLog, confirmed: u64) -> Result<Session> {
         let client = self.nats.client();
         let connects = connection_of(client)?;
         as_long_as_connected(client, connects, self.open_over(store, confirmed, connects)).await
     }
 
-    async fn open_over(&self, store: &dyn EventStore, confirmed: u64, connects: u64) -> Result<Session> {
+    async fn open_over(&self, store: &dyn EventLog, confirmed: u64, connects: u64) -> Result<Session> {
         let client = self.nats.client();
         if !client.is_server_compatible(2, 10, 0) {
             let version = client.server_info().version;
@@ -122,7 +122,7 @@ impl Inner {
     ///
     /// Everything up to `confirmed` is, if it is there. What comes behind it is compared: a message of someone else takes
     /// the place of ours, and the one after ours is taken all the same when both were under way.
-    async fn end(&self, store: &dyn EventStore, confirmed: u64, stream: &Stream) -> Result<u64> {
+    async fn end(&self, store: &dyn EventLog, confirmed: u64, stream: &Stream) -> Result<u64> {
         let info = stream.cached_info();
         let (state, name) = (&info.state, &info.config.name);
         let (first, last) = (state.first_sequence, state.last_sequence);

@@ -3,7 +3,7 @@
 use std::{collections::HashMap, time::Duration};
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use es_core::{Error, Result, store::StoreIdentity};
+use es_core::{Error, Result, StoreIdentity};
 use uuid::Uuid;
 
 use super::errors::diverged;

@@ -9,7 +9,7 @@ use async_nats::{
     ServerAddr,
     jetstream::{self, stream::Stream},
 };
-use es_core::{EventStore, Runner};
+use es_core::{EventLog, Runner};
 use es_nats::{Nats, Relay};
 use es_sqlite::SqliteStore;
 use futures_util::future::join_all;

@@ -1,7 +1,7 @@
 //! Streams that are not, or no longer, a copy of the store.
 
 use async_nats::jetstream::stream::Config;
-use es_core::{EventStore, Runner, runner::Running};
+use es_core::{EventLog, Runner, runner::Running};
 use es_nats::{Envelope, Relay};
 use es_sqlite::SqliteStore;
 

@@ -2,7 +2,7 @@
 
 use async_nats::Client;
 use es_core::{
-    AggregateId, Commit, EventStore, Expected, Metadata, NewEvent, StreamKey,
+    AggregateId, Commit, EventLog, EventStore, Expected, Metadata, NewEvent, StreamKey,
     wire::{ReadEventRequest, ReadEventResponse},
 };
 use es_nats::{Content, Envelope, Relay};

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use es_core::{
-    EventStore, Runner, Subscriber,
+    EventLog, Runner, Subscriber,
     runner::{Running, State},
 };
 use es_nats::Relay;

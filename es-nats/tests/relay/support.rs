@@ -9,8 +9,8 @@ use std::{
 use async_nats::jetstream::{self, consumer::pull, stream};
 use bytes::Bytes;
 use es_core::{
-    AggregateId, Commit, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent, Result, Runner, StreamKey,
-    Tenant,
+    AggregateId, Commit, EventLog, EventStore, Expected, Filter, Metadata, NewEvent, RecordedEvent, Result, Runner,
+    StreamKey, Tenant,
     runner::{Running, State, Status},
 };
 use es_nats::{Content, Envelope, Nats, Relay};
