@@ -5,7 +5,7 @@ mod domain;
 use std::{
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -404,4 +404,41 @@ fn a_program_that_ends_while_a_runner_is_alive_ends_quietly() {
 fn outside_a_runtime_a_runner_does_not_start() {
     let error = Runner::new(MemoryStore::new()).start().unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+}
+
+/// Has nothing to do, and counts how often it looks; once more after this long.
+#[derive(Debug)]
+struct Looks(Arc<AtomicUsize>, Duration);
+
+impl Subscriber for Looks {
+    fn name(&self) -> &str {
+        "looks"
+    }
+
+    fn checkpoint(&self, _partition: u32) -> BoxFuture<'_, Result<u64>> {
+        Box::pin(async { Ok(0) })
+    }
+
+    fn advance<'a>(&'a self, store: &'a dyn EventLog, _partition: u32) -> BoxFuture<'a, Result<Progress>> {
+        Box::pin(async move {
+            self.0.fetch_add(1, Ordering::SeqCst);
+            Ok(Progress::at(store.head().await?).caught_up(true).again_after(self.1))
+        })
+    }
+}
+
+#[tokio::test]
+async fn one_that_is_caught_up_may_look_again_without_an_event_and_is_woken_by_one_earlier() {
+    let (store, looked) = (MemoryStore::new(), Arc::new(AtomicUsize::new(0)));
+    let running = Runner::new(store.clone()).run(Looks(looked.clone(), Duration::from_millis(1))).start().unwrap();
+    while looked.load(Ordering::SeqCst) < 5 {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    assert!(matches!(running.status("looks").unwrap().state, State::Live));
+    running.shutdown().await;
+
+    let running = Runner::new(store.clone()).run(Looks(looked, Duration::from_secs(3_600))).start().unwrap();
+    let receipt = deposit(&store).await;
+    running.wait_for("looks", &receipt).await.unwrap();
+    running.shutdown().await;
 }

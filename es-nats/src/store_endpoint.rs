@@ -80,7 +80,7 @@ async fn answer(store: &dyn EventLog, request: &Bytes, room: usize) -> Result<Re
 /// # Errors
 /// [`Unavailable`](Error::Unavailable) when nobody does now; [`Rejected`](Error::Rejected) with `NO_SUCH_EVENT` when the
 /// store does not have it; [`Corrupt`](Error::Corrupt) when what came is not that event.
-#[allow(dead_code)]
+#[allow(dead_code, reason = "for subscriptions")]
 pub(crate) async fn stored_event(client: &Client, store: Uuid, position: u64) -> Result<Envelope> {
     let (subject, mut envelope) = (subject(store), BytesMut::new());
     let corrupt = |why: &str| Error::Corrupt { what: format!("event {position} of store {store}"), why: why.into() };

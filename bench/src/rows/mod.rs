@@ -9,6 +9,7 @@ mod live;
 mod live_other;
 mod load;
 mod projection;
+mod relay;
 mod scan;
 mod snapshot;
 
@@ -43,6 +44,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.extend([1, 4, 16].map(|several| Box::new(catch_up_together::Together::new(several)) as Box<dyn Row>));
     rows.extend([1, 4, 16].map(|projections| Box::new(live::Live { projections }) as Box<dyn Row>));
     rows.push(Box::new(live_other::LiveOther));
+    rows.push(Box::new(relay::Relaying::default()));
     rows.extend(growth::rows());
     rows
 }

@@ -14,6 +14,9 @@ use crate::{
 
 const LEASE: Duration = Duration::from_secs(10);
 
+/// A change to the stream's settings.
+type Change = Box<dyn FnOnce(&mut Config) + Send>;
+
 /// Builds a [`Relay`].
 #[must_use = "a relay is made by `build`"]
 pub struct RelayBuilder {
@@ -21,7 +24,7 @@ pub struct RelayBuilder {
     stream: String,
     prefix: String,
     lease: Duration,
-    changes: Vec<Box<dyn FnOnce(&mut Config) + Send>>,
+    changes: Vec<Change>,
 }
 
 impl RelayBuilder {

@@ -57,8 +57,9 @@ impl Inner {
         let (Some(held), Some(session)) = (&work.held, &work.session) else { return Ok(()) };
         let (before, acked) = (held.at.position, session.acked());
         let first = before == 0 || acked < before;
-        let due = now || first || work.written.is_none_or(|at| at.elapsed() >= EVERY);
-        if acked == before || !due && !(session.outstanding() == 0 && acked >= before + BURST) {
+        let burst = session.outstanding() == 0 && acked >= before + BURST;
+        let due = now || first || burst || work.written.is_none_or(|at| at.elapsed() >= EVERY);
+        if acked == before || !due {
             return Ok(());
         }
         work.held = Some(self.checkpoints.advance(held, acked, None).await?);

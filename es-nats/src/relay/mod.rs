@@ -20,13 +20,13 @@ use std::{
 
 use async_nats::jetstream::stream::Config;
 use es_core::{
-    CheckpointStore, Error, EventLog, Filter, Progress, Result, StoreIdentity, Subscriber, checkpoints::Held,
-    store::BoxFuture,
+    CheckpointStore, Error, EventLog, EventStore, Filter, Progress, Result, StoreIdentity, Subscriber,
+    checkpoints::Held, store::BoxFuture,
 };
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
-use self::session::Session;
+use self::session::{Session, connection_of};
 pub(crate) use self::settings::store_of;
 pub use self::{builder::RelayBuilder, status::RelayStatus, verify::Verified};
 use crate::{Nats, store_endpoint::Serving};
@@ -36,6 +36,8 @@ const PAGE: usize = 500;
 /// How often one with nothing to do looks whether the connection is the same: behind another one, the stream may have
 /// lost its end.
 const LOOK: Duration = Duration::from_secs(1);
+/// How often one without a connection looks whether there is one.
+const RECONNECTED: Duration = Duration::from_millis(50);
 
 /// Publishes every event of a store to a stream of JetStream, in order, exactly once each. Give it to a
 /// [`Runner`](es_core::Runner); its name there is `relay:` and the stream's.
@@ -139,7 +141,8 @@ impl Inner {
     async fn advance(&self, store: &dyn EventLog) -> Result<Progress> {
         let identity = store.identity();
         if identity != self.identity {
-            let (expected, actual) = (self.identity.id.to_string(), identity.id.to_string());
+            let text = |store: &StoreIdentity| format!("{} (epoch {})", store.id, store.epoch);
+            let (expected, actual) = (text(&self.identity), text(&identity));
             return Err(Error::StoreIdentityChanged { name: self.name.to_string(), expected, actual });
         }
         let work = &mut *self.work.lock().await;
@@ -164,10 +167,14 @@ impl Inner {
             self.remember(work, false).await?;
             return Ok(Progress::at(acked).caught_up(true).again_after(LOOK));
         }
+        if work.session.is_none() && connection_of(self.nats.client()).is_err() {
+            // No failure to wait longer and longer after: it is gone on as soon as there is a connection.
+            return Ok(Progress::at(self.confirmed(work).await?).again_after(RECONNECTED));
+        }
         if let Some(theirs) = self.hold(work, store).await? {
             return Ok(Progress::at(theirs.position).standby());
         }
-        let confirmed = work.held.as_ref().map_or(0, |held| held.at.position).max(work.confirmed);
+        let confirmed = self.confirmed(work).await?;
         let session = match &mut work.session {
             Some(session) => session,
             none => none.insert(self.open(store, confirmed).await?),
@@ -184,6 +191,15 @@ impl Inner {
         self.remember(work, false).await?;
         let progress = Progress::at(acked).caught_up(caught_up).handled(handled, last);
         Ok(if caught_up { progress.again_after(LOOK) } else { progress })
+    }
+
+    /// Up to here the stream had our events, as far as is known.
+    async fn confirmed(&self, work: &Work) -> Result<u64> {
+        let stored = match &work.held {
+            Some(held) => held.at.position,
+            None => self.checkpoint().await?.position,
+        };
+        Ok(stored.max(work.confirmed))
     }
 
     async fn give_back(&self) {

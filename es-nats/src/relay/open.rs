@@ -10,7 +10,7 @@ use es_core::{Error, EventLog, Result};
 use super::{
     Inner,
     errors::{connection, diverged},
-    session::{Session, connection_of},
+    session::{PATIENCE, Session, as_long_as_connected, connection_of, largest_envelope},
     settings,
     verify::Verified,
 };
@@ -21,6 +21,9 @@ const REMEDY: &str = "nothing was overwritten; restore a newer store, give the r
                       stream anew from this store: reseed(), then resume()";
 const RESEED: &str = "make it anew from the store: reseed(), then resume()";
 
+/// What an envelope has beside payload and metadata, names of common length included.
+const NAMES: usize = 1_024;
+
 /// Answers that stay the same until someone changes something.
 const SETTLED: [ErrorCode; 3] =
     [ErrorCode::STREAM_SUBJECT_OVERLAP, ErrorCode::STREAM_REPLICAS_NOT_SUPPORTED, ErrorCode::STREAM_INVALID_CONFIG];
@@ -30,6 +33,11 @@ impl Inner {
     pub(super) async fn open(&self, store: &dyn EventLog, confirmed: u64) -> Result<Session> {
         let client = self.nats.client();
         let connects = connection_of(client)?;
+        as_long_as_connected(client, connects, self.open_over(store, confirmed, connects)).await
+    }
+
+    async fn open_over(&self, store: &dyn EventLog, confirmed: u64, connects: u64) -> Result<Session> {
+        let client = self.nats.client();
         if !client.is_server_compatible(2, 10, 0) {
             let version = client.server_info().version;
             let why = "a relay needs 2.10 or newer; update the server".into();
@@ -50,11 +58,20 @@ impl Inner {
         let last = self.end(store, confirmed, &stream).await?;
         if epoch < self.identity.epoch {
             let metadata = settings::metadata(&self.identity);
-            let updated = self.nats.jetstream().update_stream(&Config { metadata, ..config.clone() }).await;
+            let updated = self.context().update_stream(&Config { metadata, ..config.clone() }).await;
             updated.map_err(connection)?;
         }
         if last < confirmed {
             tracing::warn!(name = &*self.name, last, confirmed, "the stream has lost its end; it is published again");
+        }
+        let (limit, limits) = (largest_envelope(client, config), self.store.limits());
+        if limit < limits.event_bytes + limits.metadata_bytes + NAMES {
+            tracing::warn!(
+                name = &*self.name,
+                limit,
+                event_bytes = limits.event_bytes,
+                "the store takes larger events than the server; those are published without their payload"
+            );
         }
         let writer = EnvelopeWriter::new(&self.identity);
         Session::begin(client, connects, writer, config, &self.prefix, last).await
@@ -62,7 +79,7 @@ impl Inner {
 
     /// The stream; made if there is none and there never was.
     async fn stream(&self, confirmed: u64) -> Result<Stream> {
-        let context = self.nats.jetstream();
+        let context = self.context();
         let name = &self.config.name;
         match self.find(&context).await? {
             Some(stream) => Ok(stream),
@@ -71,6 +88,12 @@ impl Inner {
             }
             None => self.create(&context).await,
         }
+    }
+
+    pub(super) fn context(&self) -> jetstream::Context {
+        let mut context = self.nats.jetstream();
+        context.set_timeout(PATIENCE);
+        context
     }
 
     pub(super) async fn find(&self, context: &jetstream::Context) -> Result<Option<Stream>> {

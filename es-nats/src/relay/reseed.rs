@@ -34,7 +34,7 @@ impl Inner {
         if let Some(theirs) = self.hold(work, &*self.store).await? {
             return Err(moved(theirs.position));
         }
-        let context = self.nats.jetstream();
+        let context = self.context();
         if let Some(stream) = self.find(&context).await? {
             settings::epoch_of(&stream.cached_info().config, &self.identity)?;
             context.delete_stream(&self.config.name).await.map_err(connection)?;

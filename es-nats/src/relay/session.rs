@@ -1,10 +1,12 @@
 //! Publishing in order, many messages under way at once, as long as there is no doubt.
 
-use std::{sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::atomic::Ordering, time::Duration};
 
 use async_nats::{
-    Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber, connection::State,
-    header::NATS_EXPECTED_LAST_SEQUENCE, jetstream::ErrorCode,
+    Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber,
+    connection::State,
+    header::NATS_EXPECTED_LAST_SEQUENCE,
+    jetstream::{ErrorCode, stream::Config},
 };
 use bytes::Bytes;
 use es_core::{Error, RecordedEvent, Result, Timestamp};
@@ -15,8 +17,8 @@ use tokio::time::{Instant, timeout, timeout_at};
 use super::{errors, window::Window};
 use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
 
-/// Without an acknowledgement for so long, a server is taken for gone.
-const PATIENCE: Duration = Duration::from_secs(5);
+/// Without an answer for so long, a server is taken for gone. To be wrong costs some questions.
+pub(super) const PATIENCE: Duration = Duration::from_secs(3);
 /// How often one that waits looks whether the connection is still the same.
 const LOOK: Duration = Duration::from_millis(20);
 /// A session at rest ends after so long.
@@ -26,6 +28,12 @@ const HEADERS: usize = 96;
 /// Bytes of the longest subject: what a server takes in one line, less what else is in it.
 const LONGEST_SUBJECT: usize = 3_800;
 
+/// Bytes of the largest envelope that server and stream take; a larger event is published without its payload.
+pub(super) fn largest_envelope(client: &Client, config: &Config) -> usize {
+    let of_stream = usize::try_from(config.max_message_size).ok().filter(|size| *size > 0);
+    client.max_payload().min(of_stream.unwrap_or(usize::MAX)).saturating_sub(HEADERS)
+}
+
 /// One run of publishing. It ends with the first doubt: what was not acknowledged by then may be stored or not.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -34,10 +42,8 @@ pub(super) struct Session {
     begun: Instant,
     acks: Subscriber,
     inbox: String,
-    stream: String,
+    config: Config,
     prefix: String,
-    /// The largest message of the stream; the server may take less.
-    largest: usize,
     writer: EnvelopeWriter,
     window: Window,
 }
@@ -60,13 +66,34 @@ pub(super) fn connection_of(client: &Client) -> Result<u64> {
     }
 }
 
+/// Awaits what is asked of the server, as long as the connection is the one it is asked over: on another one, no answer
+/// comes any more.
+pub(super) async fn as_long_as_connected<T>(
+    client: &Client,
+    connects: u64,
+    asking: impl Future<Output = Result<T>>,
+) -> Result<T> {
+    let mut asking = pin!(asking);
+    loop {
+        match timeout(LOOK, &mut asking).await {
+            Ok(answered) => return answered,
+            Err(_) if connection_of(client).is_ok_and(|now| now == connects) => {}
+            Err(_) => return Err(lost()),
+        }
+    }
+}
+
+fn lost() -> Error {
+    Error::Unavailable { why: "the connection to NATS was lost".into() }
+}
+
 impl Session {
     /// Begins to publish after a position, to a stream that ends there.
     pub(super) async fn begin(
         client: &Client,
         connects: u64,
         writer: EnvelopeWriter,
-        config: &async_nats::jetstream::stream::Config,
+        config: &Config,
         prefix: &str,
         after: u64,
     ) -> Result<Self> {
@@ -78,9 +105,8 @@ impl Session {
             begun: Instant::now(),
             acks,
             inbox,
-            stream: config.name.clone(),
+            config: config.clone(),
             prefix: prefix.to_owned(),
-            largest: usize::try_from(config.max_message_size).ok().filter(|size| *size > 0).unwrap_or(usize::MAX),
             writer,
             window: Window::after(after),
         })
@@ -108,7 +134,7 @@ impl Session {
             let what = "subject of an event (the ids in it)";
             return Err(Error::TooLarge { what, limit: LONGEST_SUBJECT, actual: subject.len() });
         }
-        let body = self.body(event);
+        let body = self.body(event)?;
         let bytes = body.len();
         while !self.window.has_room(bytes) {
             self.wait().await?;
@@ -126,12 +152,15 @@ impl Session {
     }
 
     /// The event's envelope, without its payload where the server would not take it.
-    fn body(&mut self, event: &RecordedEvent) -> Bytes {
-        let limit = self.client.max_payload().min(self.largest).saturating_sub(HEADERS);
+    ///
+    /// # Errors
+    /// [`Refused`](Error::Refused) when even that is too large: its metadata is.
+    fn body(&mut self, event: &RecordedEvent) -> Result<Bytes> {
+        let limit = largest_envelope(&self.client, &self.config);
         if event.payload.len() < limit {
             let whole = self.writer.whole(event);
             if whole.len() <= limit {
-                return whole;
+                return Ok(whole);
             }
         }
         tracing::warn!(
@@ -140,7 +169,17 @@ impl Session {
             limit,
             "an event is larger than the server takes; it is published without its payload"
         );
-        self.writer.stub(event)
+        let stub = self.writer.stub(event);
+        if stub.len() <= limit {
+            return Ok(stub);
+        }
+        let (position, bytes) = (event.meta.position, stub.len() + HEADERS);
+        let why = format!(
+            "the event at position {position} takes {bytes} bytes without its payload, the limit is {}; raise max_payload, \
+             or max_msg_size of the stream",
+            limit + HEADERS
+        );
+        Err(Error::Refused { by: format!("stream `{}`", self.config.name), why })
     }
 
     /// Waits until everything that was published is acknowledged.
@@ -159,7 +198,7 @@ impl Session {
             match timeout_at(look, self.acks.next()).await {
                 Ok(ack) => break ack,
                 Err(_) if !self.is_current() => {
-                    return Err(Error::Unavailable { why: "the connection to NATS was lost".into() });
+                    return Err(lost());
                 }
                 Err(_) if look >= deadline => return Err(self.silent()),
                 Err(_) => {}
@@ -177,14 +216,14 @@ impl Session {
             return Err(Error::Unavailable { why: "the connection to NATS was closed".into() });
         };
         if message.status == Some(StatusCode::NO_RESPONDERS) {
-            return Err(Error::Unavailable { why: format!("stream `{}` does not take messages", self.stream) });
+            return Err(Error::Unavailable { why: format!("stream `{}` does not take messages", self.config.name) });
         }
         let position = message.subject.rsplit_once('.').and_then(|(_, position)| position.parse().ok());
         let answer: Answer<'_> = serde_json::from_slice(&message.payload)
             .map_err(|error| Error::Unavailable { why: format!("NATS answered with something else: {error}") })?;
         match (position, answer.error) {
             // Also as a duplicate: it is what stands at this position.
-            (Some(position), None) if answer.seq == position && answer.stream == self.stream => {
+            (Some(position), None) if answer.seq == position && answer.stream == self.config.name => {
                 self.window.acked(position);
                 Ok(())
             }
@@ -200,8 +239,8 @@ impl Session {
         const ELSEWHERE: [ErrorCode; 2] =
             [ErrorCode::STREAM_WRONG_LAST_SEQUENCE, ErrorCode::STREAM_WRONG_LAST_SEQUENCE_CONSTANT];
         let why = match ELSEWHERE.contains(&error.error_code()) {
-            true => format!("stream `{}` does not end where it should: {error}", self.stream),
-            false => format!("stream `{}` refused a message: {error}", self.stream),
+            true => format!("stream `{}` does not end where it should: {error}", self.config.name),
+            false => format!("stream `{}` refused a message: {error}", self.config.name),
         };
         Error::Unavailable { why }
     }

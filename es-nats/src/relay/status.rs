@@ -4,7 +4,7 @@ use std::sync::PoisonError;
 
 use es_core::Error;
 
-use super::{Inner, Work};
+use super::{Inner, Work, session::connection_of};
 
 /// What a [`Relay`](super::Relay) knows of its stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -23,7 +23,8 @@ pub struct RelayStatus {
 impl Inner {
     pub(super) fn note(&self, work: &Work, problem: Option<&Error>) {
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        status.problem = problem.map(ToString::to_string);
+        let connected = connection_of(self.nats.client());
+        status.problem = problem.or(connected.as_ref().err()).map(ToString::to_string);
         let session = work.session.as_ref();
         status.acknowledged = session.map_or(0, |session| session.acked());
         status.outstanding = session.map_or(0, |session| session.outstanding());

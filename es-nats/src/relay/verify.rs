@@ -48,7 +48,7 @@ impl Relay {
 impl Inner {
     async fn verify(&self) -> Result<Verified> {
         let name = &self.config.name;
-        let stream = self.find(&self.nats.jetstream()).await?.ok_or_else(|| diverged(name, "it does not exist"))?;
+        let stream = self.find(&self.context()).await?.ok_or_else(|| diverged(name, "it does not exist"))?;
         let info = stream.cached_info();
         settings::epoch_of(&info.config, &self.identity)?;
         let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);

@@ -48,10 +48,11 @@ impl Window {
         if let Some(sent) = at.and_then(|at| self.sent.get_mut(at)) {
             sent.acked = true;
         }
-        while let Some(sent) = self.sent.pop_front_if(|sent| sent.acked) {
+        while let Some(Sent { bytes, recorded_at, acked: true }) = self.sent.front() {
             self.acked += 1;
-            self.bytes -= sent.bytes;
-            self.fresh = (self.fresh.0 + 1, Some(sent.recorded_at));
+            self.bytes -= bytes;
+            self.fresh = (self.fresh.0 + 1, Some(*recorded_at));
+            self.sent.pop_front();
         }
     }
 

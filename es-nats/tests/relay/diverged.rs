@@ -1,8 +1,8 @@
 //! Streams that are not, or no longer, a copy of the store.
 
 use async_nats::jetstream::stream::Config;
-use es_core::{EventLog, EventStore, Runner, runner::Running};
-use es_nats::Relay;
+use es_core::{EventLog, Runner, runner::Running};
+use es_nats::{Envelope, Relay};
 use es_sqlite::SqliteStore;
 
 use crate::support::{Rig, STREAM, append, assert_equal, faulted, faulted_as, fill, log, messages, reached};
@@ -72,6 +72,36 @@ async fn a_restored_store_that_the_stream_is_not_ahead_of_goes_on() {
     reached(&running, |status| status.checkpoint == 150).await;
     assert!(relay.verify().await.unwrap().is_equal());
     assert_eq!(messages(&rig.stream().await).await.len(), log(&restored).await.len());
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn after_a_restore_the_stream_goes_on_in_the_next_epoch_and_the_former_store_s_relay_stops() {
+    let rig = Rig::new().await;
+    relayed(&rig, 100).await;
+    let restored = backup(&rig, "restored.db").await;
+    restored.shutdown().await.unwrap();
+    let connection = rusqlite::Connection::open(restored.path()).unwrap();
+    connection.execute("UPDATE es_meta SET epoch = epoch + 1", ()).unwrap();
+    drop(connection);
+    let restored = SqliteStore::open(rig.path("restored.db")).await.unwrap();
+    assert_eq!(restored.identity().epoch, rig.store.identity().epoch + 1);
+    fill(&restored, 150).await;
+    let relay = relay_of(&rig, &restored).await;
+    let running = run(&restored, &relay);
+    reached(&running, |status| status.checkpoint == 150).await;
+    running.shutdown().await;
+    assert!(relay.verify().await.unwrap().is_equal());
+    let epochs: Vec<_> = messages(&rig.stream().await)
+        .await
+        .into_iter()
+        .map(|(_, _, body)| Envelope::decode(&body).unwrap().store.epoch)
+        .collect();
+    assert_eq!(epochs, [[0; 100].as_slice(), [1; 50].as_slice()].concat());
+
+    let running = rig.start().await;
+    let said = faulted(&running).await;
+    assert!(said.contains("it is of epoch 1 of the store, this one is of epoch 0"), "{said}");
     running.shutdown().await;
 }
 

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use es_core::{EventLog, EventStore, Runner};
+use es_core::{EventLog, Runner};
 use es_sqlite::SqliteStore;
 use test_servers::{NatsServer, NatsVersion};
 use tokio::{task::JoinHandle, time::sleep};

@@ -2,7 +2,7 @@
 
 use async_nats::Client;
 use es_core::{
-    AggregateId, Commit, EventLog, EventStore, Expected, NewEvent, StreamKey,
+    AggregateId, Commit, EventLog, EventStore, Expected, Metadata, NewEvent, StreamKey,
     wire::{ReadEventRequest, ReadEventResponse},
 };
 use es_nats::{Content, Envelope, Relay};
@@ -10,7 +10,7 @@ use es_sqlite::SqliteStore;
 use prost::Message;
 use test_servers::NatsServer;
 
-use crate::support::{Rig, STREAM, log, messages, reached};
+use crate::support::{Rig, STREAM, faulted, log, messages, reached};
 
 async fn append(store: &SqliteStore, bytes: usize) -> u64 {
     let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("acc.1").unwrap());
@@ -78,6 +78,36 @@ async fn a_limit_of_the_stream_counts_as_one_of_the_server() {
     let is_stub = |body: &bytes::Bytes| matches!(Envelope::decode(body).unwrap().content, Content::LeftOut { .. });
     let messages = messages(&rig.stream().await).await;
     assert!(!is_stub(&messages[0].2) && is_stub(&messages.last().unwrap().2));
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_full_stream_refuses_what_is_new_and_the_relay_says_so_and_waits() {
+    let rig = Rig::new().await;
+    let relay = Relay::builder(&rig.nats().await).stream(STREAM).config(|stream| stream.max_bytes = 64 << 10);
+    let relay = relay.build(&rig.store).await.unwrap();
+    let running = es_core::Runner::new(rig.store.clone()).run(relay.clone()).start().unwrap();
+    for _ in 0..100 {
+        append(&rig.store, 1_000).await;
+    }
+    let is_full = |problem: String| problem.contains("maximum bytes exceeded");
+    let status = reached(&running, |_| relay.status().problem.is_some_and(is_full)).await;
+    assert!(status.lag_events > 30, "{status:?}");
+    let messages = messages(&rig.stream().await).await;
+    assert!((40..70).contains(&messages.len()) && messages.last().unwrap().0 == messages.len() as u64);
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_event_that_is_too_large_even_without_its_payload_stops_the_relay() {
+    let rig = Rig::with(NatsServer::builder().config("max_payload: 2048").start().await.unwrap()).await;
+    append(&rig.store, 10).await;
+    let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("acc.1").unwrap());
+    let commit = Commit::append(stream, Expected::Any, vec![NewEvent::raw("bank.v1.MoneyDeposited", b"")]);
+    rig.store.append(commit.metadata(Metadata::default().entry("k", "v".repeat(3_000)))).await.unwrap();
+    let running = rig.start().await;
+    let said = faulted(&running).await;
+    assert!(said.contains("position 2") && said.contains("the limit is 2048; raise max_payload"), "{said}");
     running.shutdown().await;
 }
 

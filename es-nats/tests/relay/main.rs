@@ -1,5 +1,6 @@
 //! Relays over real servers, from real stores. `TORTURE=long` makes the faults last longer.
 
+mod cluster;
 mod diverged;
 mod faults;
 mod large;

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use es_core::{EventLog, EventStore, runner::State};
+use es_core::{EventLog, runner::State};
 use es_nats::{Nats, Relay};
 use test_servers::{NatsServer, NatsVersion};
 

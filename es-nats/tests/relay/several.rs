@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use es_core::{
-    EventLog, EventStore, Runner,
+    EventLog, Runner, Subscriber,
     runner::{Running, State},
 };
 use es_nats::Relay;
 use es_sqlite::SqliteStore;
 
-use crate::support::{NAME, Rig, STREAM, append, fill, reached};
+use crate::support::{NAME, Rig, STREAM, append, fill, is_long, reached};
 
 /// As another process has it: a connection and a store of its own.
 async fn another(rig: &Rig, lease: Duration) -> Running {
@@ -76,4 +76,23 @@ async fn relays_that_all_believe_to_be_the_one_publish_each_event_once() {
     for running in relays {
         running.shutdown().await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_dies_amid_publishing_is_gone_on_from_where_the_stream_ends() {
+    let rig = Rig::new().await;
+    fill(&rig.store, 6_000).await;
+    for death in 0..if is_long() { 200 } else { 20 } {
+        let store = SqliteStore::open(rig.store.path()).await.unwrap();
+        let lease = Duration::from_millis(1);
+        let relay = Relay::builder(&rig.nats().await).stream(STREAM).lease(lease).build(&store).await.unwrap();
+        // Nothing is given back or written down, whatever is under way.
+        let dying = tokio::spawn(async move { while relay.advance(&store, 0).await.is_ok() {} });
+        tokio::time::sleep(Duration::from_millis(death % 7 * 3)).await;
+        dying.abort();
+        append(&rig.store, death, 1 + death as usize).await;
+    }
+    let running = another(&rig, Duration::from_secs(10)).await;
+    rig.equal(&running).await;
+    running.shutdown().await;
 }
