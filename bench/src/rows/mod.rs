@@ -6,6 +6,7 @@ mod command;
 mod growth;
 mod live;
 mod load;
+mod nats;
 mod projection;
 mod scan;
 mod snapshot;
@@ -40,6 +41,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.push(Box::new(projection::CatchUp::own_file()));
     rows.extend([1, 4, 16].map(|projections| Box::new(live::Live { projections }) as Box<dyn Row>));
     rows.extend(growth::rows());
+    rows.extend(nats::rows());
     rows
 }
 
