@@ -102,7 +102,8 @@ impl Session {
         for (endpoint, method) in std::mem::take(&mut self.endpoints) {
             let route = method.route().into();
             let (nats, rules, gate) = (self.nats.clone(), work.rules.clone(), work.gate.clone());
-            intake.spawn(endpoint::run(endpoint, Worker { nats, method, route, rules, gate }, work.stop.clone()));
+            let worker = Arc::new(Worker { nats, method, route, rules, gate });
+            intake.spawn(endpoint::run(endpoint, worker, work.stop.clone()));
         }
         let mut stopped = true;
         loop {
