@@ -73,7 +73,7 @@ impl NatsTransport {
             Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
             Ok(message) => Ok(message),
         };
-        answer::read(&answered?.payload, &format!("{service}.{method}"), command.as_ref())
+        answer::read(&answered?.payload, || format!("{service}.{method}"), command.as_ref())
     }
 
     /// Sends the call until there is an answer, or no time.
