@@ -239,3 +239,36 @@ async fn a_malformed_message_does_not_silence_a_server() {
     }
     within("the shutdown", serving.shutdown()).await;
 }
+
+#[tokio::test]
+async fn a_server_that_may_not_listen_is_refused_at_start_and_says_so_when_it_is_taken_away_later() {
+    let users = |subscribe: &str| {
+        format!(
+            "authorization {{ users: [ {{ user: s, password: p, permissions: {{ publish: \">\", subscribe: [{subscribe}] }} }} ] }}"
+        )
+    };
+    let enough = "\"_INBOX.>\", \"$SRV.>\", \"bank.v1.>\", \"tenant.*.bank.v1.>\"";
+    let too_few = "\"_INBOX.>\", \"$SRV.>\", \"bank.v1.>\"";
+    let mut server = test_servers::NatsServer::builder().config(&users(too_few)).start().await.unwrap();
+    let (teller, store) = (Teller::default(), memory());
+    let nats = Nats::connect(with_user(&server, "s:p")).await.unwrap();
+    let start = async || NatsServer::new(&nats, &store).serve(teller.server(store.clone())).start().await;
+    let error = start().await.unwrap_err();
+    assert!(matches!(error, Error::Refused { .. }), "{error}");
+    assert!(error.to_string().contains("let this user subscribe to the subjects of its services"), "{error}");
+
+    server.restart_with(|builder| builder.replace_config(&users(enough))).await.unwrap();
+    let serving = within("the start", async {
+        loop {
+            match start().await {
+                Ok(serving) => return serving,
+                Err(error) => assert_eq!(error.retry(), Retry::Safe, "{error}"),
+            }
+        }
+    })
+    .await;
+    server.restart_with(|builder| builder.replace_config(&users(too_few))).await.unwrap();
+    let error = within("the failure", serving.wait()).await.unwrap_err();
+    assert!(error.to_string().contains("let this user subscribe"), "{error}");
+    assert!(matches!(serving.state(), es_nats::ServingState::Failed(_)));
+}
