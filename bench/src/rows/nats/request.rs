@@ -99,8 +99,10 @@ async fn send(client: &AccountCommandServiceClient, account_id: &str, caller: u6
 /// A service that decodes, encodes, and does nothing in between.
 struct Nothing;
 
+const SERVICE: &str = "bench.v1.AccountCommandService";
+
 const DEPOSIT: MethodInfo = MethodInfo {
-    service: "bench.v1.AccountCommandService",
+    service: SERVICE,
     name: "Deposit",
     input: "bench.v1.DepositCommand",
     output: "bench.v1.AccountResponse",
@@ -108,7 +110,7 @@ const DEPOSIT: MethodInfo = MethodInfo {
 
 impl Service for Nothing {
     fn name(&self) -> &'static str {
-        DEPOSIT.service
+        SERVICE
     }
 
     fn methods(&self) -> &'static [MethodInfo] {
