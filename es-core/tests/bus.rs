@@ -93,3 +93,38 @@ async fn middleware_sees_every_call_of_what_was_served_before_it() {
     QueryServiceClient::new(bus.transport()).ask(command("a", 1)).await.unwrap();
     assert_eq!(*log.0.lock().unwrap(), ["bank.v1.AccountService.Decide"]);
 }
+
+/// Answers no one.
+struct Silent;
+
+impl es_core::Service for Silent {
+    fn name(&self) -> &'static str {
+        "bank.v1.QueryService"
+    }
+
+    fn methods(&self) -> &'static [es_core::MethodInfo] {
+        &[]
+    }
+
+    fn call(&self, _: Request) -> BoxFuture<'_, Result<Response>> {
+        Box::pin(std::future::pending())
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_call_in_one_process_gives_up_after_its_timeout() {
+    let after = std::time::Duration::from_secs(3);
+    let bus = LocalBus::new().serve(Silent);
+    let error = QueryServiceClient::new(bus.transport()).ask(command("a", 1)).timeout(after).await.unwrap_err();
+    assert!(matches!(error, Error::Timeout { after: told } if told == after), "{error}");
+    let mut request = Request::new("bank.v1.QueryService", "Ask", []);
+    request.timeout = Some(after);
+    assert!(matches!(bus.transport().call(request).await, Err(Error::Timeout { .. })));
+}
+
+#[test]
+fn a_bus_tells_what_it_serves_in_the_order_of_names() {
+    let bus = LocalBus::new().serve(queries()).serve(accounts());
+    let names: Vec<_> = bus.routes().iter().map(Route::name).collect();
+    assert_eq!(names, ["bank.v1.AccountService", "bank.v1.QueryService"]);
+}

@@ -28,13 +28,13 @@ pub(crate) fn refusal(error: &AppError) -> wire::Response {
 ///
 /// # Errors
 /// What the service says; [`Decode`](Error::Decode) for what is no answer.
-pub(crate) fn read(body: &[u8], route: &str, command: Option<&CommandId>) -> Result<Response> {
+pub(crate) fn read(body: &[u8], route: impl Fn() -> String, command: Option<&CommandId>) -> Result<Response> {
     let not_one =
-        |why: String| Error::Decode { what: format!("the answer of {route}"), source: DecodeError::malformed(why) };
+        |why: String| Error::Decode { what: format!("the answer of {}", route()), source: DecodeError::malformed(why) };
     let response = wire::Response::decode(body).map_err(|error| not_one(error.to_string()))?;
     if !response.success {
         let error = response.error.ok_or_else(|| not_one("it is neither a success nor an error".into()))?;
-        return Err(restore(error.into(), route, command));
+        return Err(restore(error.into(), &route, command));
     }
     let prost_types::Any { type_url, value } = response.data.unwrap_or_default();
     let message_type = type_url.rsplit_once('/').map_or(&*type_url, |(_, name)| name).to_owned();
@@ -43,9 +43,9 @@ pub(crate) fn read(body: &[u8], route: &str, command: Option<&CommandId>) -> Res
 }
 
 /// The errors a caller tells apart by their kind, as that kind; every other as the refusal it is.
-fn restore(error: AppError, route: &str, command: Option<&CommandId>) -> Error {
+fn restore(error: AppError, route: &impl Fn() -> String, command: Option<&CommandId>) -> Error {
     match (error.status(), error.code(), command) {
-        (Status::Unimplemented, "NOT_SERVED", _) => Error::NotServed { route: route.into() },
+        (Status::Unimplemented, "NOT_SERVED", _) => Error::NotServed { route: route() },
         (Status::ResourceExhausted, "BACKPRESSURE", _) => Error::Backpressure { what: "the server" },
         (Status::InvalidArgument, "COMMAND_ID_REUSED", Some(id)) => Error::CommandIdReused { command_id: id.clone() },
         (Status::Unknown, "OUTCOME_UNKNOWN", Some(_)) | (Status::DeadlineExceeded, "TIMEOUT", Some(_)) => {
@@ -70,13 +70,14 @@ mod tests {
         let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("a").unwrap());
         let receipt = Receipt { stream, version: 3, position: 17, replayed: true };
         let response = Response::new("bank.v1.DepositResponse", [1, 2, 3], Some(receipt));
-        assert_eq!(read(&write(Ok(response.clone())), "s.M", None).unwrap(), response);
+        assert_eq!(read(&write(Ok(response.clone())), || "s.M".into(), None).unwrap(), response);
     }
 
     #[test]
     fn a_refusal_comes_back_with_all_it_says() {
         let refusal = AppError::failed_precondition("CLOSED", "it is closed").solution("open it").detail("since", 3);
-        let Error::Rejected(read) = read(&write(Err(refusal.clone().into())), "s.M", None).unwrap_err() else {
+        let Error::Rejected(read) = read(&write(Err(refusal.clone().into())), || "s.M".into(), None).unwrap_err()
+        else {
             panic!()
         };
         assert_eq!(read, refusal);
@@ -84,7 +85,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_way_keep_their_kind() {
-        let back = |error: Error| read(&write(Err(error)), "s.M", Some(&id())).unwrap_err();
+        let back = |error: Error| read(&write(Err(error)), || "s.M".into(), Some(&id())).unwrap_err();
         assert!(matches!(back(Error::NotServed { route: "x".into() }), Error::NotServed { route } if route == "s.M"));
         assert!(matches!(back(Error::Backpressure { what: "x" }), Error::Backpressure { .. }));
         assert!(matches!(back(Error::CommandIdReused { command_id: id() }), Error::CommandIdReused { .. }));
@@ -102,7 +103,7 @@ mod tests {
     #[test]
     fn what_is_no_answer_is_an_error_and_not_a_success() {
         for body in [&[][..], &[0xff, 1, 2], &[8, 0]] {
-            assert!(matches!(read(body, "s.M", None), Err(Error::Decode { .. })), "{body:?}");
+            assert!(matches!(read(body, || "s.M".into(), None), Err(Error::Decode { .. })), "{body:?}");
         }
     }
 }

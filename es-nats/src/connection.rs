@@ -15,6 +15,7 @@ use crate::{NatsOptions, addresses::Addresses, link::Link, server_check};
 pub struct Nats {
     client: async_nats::Client,
     link: Arc<Link>,
+    options: Arc<NatsOptions>,
 }
 
 impl Nats {
@@ -25,7 +26,15 @@ impl Nats {
     /// take us in (a wrong password, a certificate that expired or is not trusted) or is too old;
     /// [`InvalidRequest`](Error::InvalidRequest) for options that can't be right.
     pub async fn connect(options: impl Into<NatsOptions>) -> Result<Self> {
-        let options = options.into();
+        Self::connect_with(Arc::new(options.into())).await
+    }
+
+    /// Another connection to the same servers.
+    pub(crate) async fn another(&self) -> Result<Self> {
+        Self::connect_with(self.options.clone()).await
+    }
+
+    async fn connect_with(options: Arc<NatsOptions>) -> Result<Self> {
         let Addresses { servers, credentials, tls } = Addresses::of(&options)?;
         let link = Arc::new(Link::new());
         let (noting, pausing) = (link.clone(), link.clone());
@@ -41,16 +50,16 @@ impl Nats {
             // A server could name others that are not on this machine.
             connect = connect.ignore_discovered_servers();
         }
-        for roots in options.tls_roots {
-            connect = connect.add_root_certificates(roots);
+        for roots in &options.tls_roots {
+            connect = connect.add_root_certificates(roots.clone());
         }
-        if let Some((certificate, key)) = options.client_certificate {
-            connect = connect.add_client_certificate(certificate, key);
+        if let Some((certificate, key)) = &options.client_certificate {
+            connect = connect.add_client_certificate(certificate.clone(), key.clone());
         }
-        if let Some(name) = options.name {
+        if let Some(name) = &options.name {
             connect = connect.name(name);
         }
-        if let Some(prefix) = options.inbox_prefix {
+        if let Some(prefix) = &options.inbox_prefix {
             connect = connect.custom_inbox_prefix(prefix);
         }
         if let Some(credentials) = credentials {
@@ -60,7 +69,7 @@ impl Nats {
         server_check::check(&client)?;
         // Told a moment later than made; from here on, every connection that is told of is another one.
         let _ = link.watch().wait_for(|connects| *connects > 0).await;
-        Ok(Self { client, link })
+        Ok(Self { client, link, options })
     }
 
     /// The client below, for what this crate does not offer.

@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, connection::State};
+use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject, connection::State};
 use bytes::Bytes;
 use es_core::{CommandId, Error, Request, Response, Result, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -60,10 +60,12 @@ impl NatsTransport {
         let command = if query { command_id } else { Some(command_id.unwrap_or_else(CommandId::random)) };
         let subject = subject::of(metadata.tenant.take().as_ref(), &service, &method);
         let headers = headers::write(&message_type, command.as_ref(), &metadata)?;
+        self.check_size(&headers, &body)?;
         let after = timeout.unwrap_or(self.overall);
-        let call = Call { subject, headers, body: body.into(), after, deadline: Instant::now() + after };
-        self.check_size(&call)?;
-        let answered = match self.until_answered(&call).await {
+        let deadline = Instant::now() + after;
+        let again = || headers::write(&message_type, command.as_ref(), &metadata);
+        let call = Call { subject: subject.into(), body: body.into(), after, deadline, again };
+        let answered = match self.until_answered(&call, headers).await {
             // Nothing that a query does has to be found out.
             Err(Failure::Unknown(source)) if !query => {
                 Err(Error::OutcomeUnknown { command_id: command.clone(), source: Some(Box::new(source)) })
@@ -71,11 +73,16 @@ impl NatsTransport {
             Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
             Ok(message) => Ok(message),
         };
-        answer::read(&answered?.payload, &format!("{service}.{method}"), command.as_ref())
+        answer::read(&answered?.payload, || format!("{service}.{method}"), command.as_ref())
     }
 
     /// Sends the call until there is an answer, or no time.
-    async fn until_answered(&self, call: &Call) -> Result<Message, Failure> {
+    async fn until_answered(
+        &self,
+        call: &Call<impl Fn() -> Result<HeaderMap>>,
+        headers: HeaderMap,
+    ) -> Result<Message, Failure> {
+        let mut headers = Some(headers);
         let timed_out = || Error::Timeout { after: call.after };
         let mut connects = self.nats.link().watch();
         let mut sent = false;
@@ -94,15 +101,19 @@ impl NatsTransport {
             }
             connects.mark_unchanged();
             let until = call.deadline.min(Instant::now() + self.attempt);
-            let attempt = async {
-                tokio::select! {
-                    biased;
-                    answer = timeout_at(until, self.nats.client().send_request(call.subject.clone(), call.to_nats())) => answer.ok(),
-                    // What was under way may be lost with the old connection.
-                    Ok(()) = connects.changed() => None,
-                }
+            let headers = match headers.take() {
+                Some(first) => first,
+                None => (call.again)().map_err(|error| Failure::after(sent, error))?,
             };
-            match attempt.await {
+            // Without a time limit of its own: the attempt has one.
+            let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
+            let answer = tokio::select! {
+                biased;
+                answer = timeout_at(until, self.nats.client().send_request(call.subject.clone(), request)) => answer.ok(),
+                // What was under way may be lost with the old connection.
+                Ok(()) = connects.changed() => None,
+            };
+            match answer {
                 Some(Ok(message)) => return Ok(message),
                 Some(Err(error)) => match error.kind() {
                     RequestErrorKind::NoResponders if !sent => {
@@ -117,9 +128,10 @@ impl NatsTransport {
                         sleep(pause.min(call.deadline.saturating_duration_since(Instant::now()))).await;
                     }
                     RequestErrorKind::TimedOut => sent = true,
+                    // The server's limit has become a smaller one.
                     RequestErrorKind::MaxPayloadExceeded => {
-                        self.check_size(call).map_err(Failure::NotDone)?;
-                        sent = true;
+                        let (limit, actual) = (self.nats.client().max_payload(), call.body.len());
+                        return Err(Failure::after(sent, Error::TooLarge { what: "request", limit, actual }));
                     }
                     _ => {
                         let why = format!("the connection to NATS has ended: {error}");
@@ -151,13 +163,13 @@ impl NatsTransport {
     }
 
     /// Refuses what the server would cut the connection for.
-    fn check_size(&self, call: &Call) -> Result<()> {
+    fn check_size(&self, headers: &HeaderMap, body: &[u8]) -> Result<()> {
         let limit = self.nats.client().max_payload();
-        let headers = call.headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         let headers = headers
             .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())
             .sum::<usize>();
-        let actual = call.body.len() + headers + "NATS/1.0\r\n\r\n".len();
+        let actual = body.len() + headers + "NATS/1.0\r\n\r\n".len();
         if actual > limit { Err(Error::TooLarge { what: "request", limit, actual }) } else { Ok(()) }
     }
 }
@@ -179,19 +191,13 @@ impl fmt::Debug for NatsTransport {
 }
 
 /// A call as it is sent, the same each time.
-struct Call {
-    subject: String,
-    headers: HeaderMap,
+struct Call<H> {
+    subject: Subject,
+    /// Makes its headers, once more.
+    again: H,
     body: Bytes,
     after: Duration,
     deadline: Instant,
-}
-
-impl Call {
-    fn to_nats(&self) -> NatsRequest {
-        // Without a time limit of its own: the attempt has one.
-        NatsRequest::new().headers(self.headers.clone()).payload(self.body.clone()).timeout(None)
-    }
 }
 
 /// Why there is no answer.

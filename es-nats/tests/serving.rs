@@ -59,7 +59,7 @@ async fn a_server_of_another_store_is_refused() {
 #[tokio::test]
 async fn of_servers_of_two_stores_that_start_at_once_one_stays() {
     let server = test_servers::NatsServer::start().await.unwrap();
-    for _ in 0..5 {
+    for _ in 0..4 {
         let teller = Teller::default();
         let (one, other) = (memory(), memory());
         let (nats, there) = (connect(&server).await, connect(&server).await);

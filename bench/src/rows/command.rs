@@ -145,7 +145,13 @@ impl Commands {
     }
 }
 
-async fn send(client: &AccountCommandServiceClient, account_id: &str, caller: u64, call: u64, ids: bool) -> Result<()> {
+pub(super) async fn send(
+    client: &AccountCommandServiceClient,
+    account_id: &str,
+    caller: u64,
+    call: u64,
+    ids: bool,
+) -> Result<()> {
     let mut deposit = client.deposit(data::deposit(account_id, call)).metadata(data::metadata(caller, call));
     if ids {
         deposit = deposit.command_id(data::call_id(caller, call));
@@ -155,7 +161,7 @@ async fn send(client: &AccountCommandServiceClient, account_id: &str, caller: u6
 }
 
 /// The decision, as an application writes it.
-struct Accounts;
+pub(super) struct Accounts;
 
 impl AccountCommandService for Accounts {
     async fn deposit(
@@ -180,7 +186,7 @@ fn is_allowed(account: &Account, command: &DepositCommand) -> bool {
 
 /// An account in memory, and its version.
 #[derive(Clone, Debug, Default)]
-struct ByHand {
+pub(super) struct ByHand {
     state: Account,
     version: i64,
 }
@@ -227,13 +233,19 @@ impl ByHand {
 
 /// The service by hand: accounts in a map, one writing thread.
 #[derive(Clone)]
-struct Bank {
-    accounts: Arc<Mutex<HashMap<Arc<str>, ByHand>>>,
-    writer: GroupCommit,
+pub(super) struct Bank {
+    pub(super) accounts: Arc<Mutex<HashMap<Arc<str>, ByHand>>>,
+    pub(super) writer: GroupCommit,
 }
 
 impl Bank {
-    async fn deposit(&self, command: DepositCommand, caller: u64, call: u64, with_id: bool) -> Result<AccountResponse> {
+    pub(super) async fn deposit(
+        &self,
+        command: DepositCommand,
+        caller: u64,
+        call: u64,
+        with_id: bool,
+    ) -> Result<AccountResponse> {
         let account_id: Arc<str> = command.account_id.as_str().into();
         let (append, event, response) = {
             let mut accounts = self.accounts.lock().unwrap_or_else(PoisonError::into_inner);

@@ -8,6 +8,7 @@ mod growth;
 mod live;
 mod live_other;
 mod load;
+mod nats;
 mod projection;
 mod relay;
 mod scan;
@@ -46,6 +47,7 @@ pub(crate) fn all() -> Vec<Box<dyn Row>> {
     rows.push(Box::new(live_other::LiveOther));
     rows.push(Box::new(relay::Relaying::default()));
     rows.extend(growth::rows());
+    rows.extend(nats::rows());
     rows
 }
 

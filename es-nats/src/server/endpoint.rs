@@ -24,7 +24,6 @@ pub(super) struct Rules {
 }
 
 /// What requests of one endpoint share.
-#[derive(Clone)]
 pub(super) struct Worker {
     pub(super) nats: Nats,
     pub(super) method: &'static MethodInfo,
@@ -34,7 +33,7 @@ pub(super) struct Worker {
 }
 
 /// Takes requests in until told to stop, then those that had come already. Says whether it ended because it was told to.
-pub(super) async fn run(mut endpoint: Endpoint, worker: Worker, mut stop: watch::Receiver<bool>) -> bool {
+pub(super) async fn run(mut endpoint: Endpoint, worker: Arc<Worker>, mut stop: watch::Receiver<bool>) -> bool {
     let mut stopping = false;
     loop {
         let incoming = tokio::select! {
@@ -59,10 +58,10 @@ pub(super) async fn run(mut endpoint: Endpoint, worker: Worker, mut stop: watch:
 
 impl Worker {
     /// Lets a request in and goes on with the next; without a place for it, it is answered at once.
-    async fn take(&self, incoming: Incoming) {
+    async fn take(self: &Arc<Self>, incoming: Incoming) {
         match self.gate.enter() {
             Some(place) => {
-                let worker = self.clone();
+                let worker = Arc::clone(self);
                 tokio::spawn(async move {
                     worker.answer(&incoming).await;
                     drop(place);

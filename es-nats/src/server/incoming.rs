@@ -1,5 +1,7 @@
 //! From a message to a request.
 
+use std::borrow::Cow;
+
 use async_nats::Message;
 use es_core::{Error, MethodInfo, Request, Result, Tenant};
 
@@ -17,7 +19,8 @@ pub(super) fn request(message: &Message, method: &MethodInfo, route: &str, rules
         None => believed(read.tenant.as_deref(), rules)?,
     };
     let mut request = Request::new(method.service, method.name, message.payload.to_vec());
-    request.message_type = read.message_type.into();
+    request.message_type =
+        if read.message_type == method.input { Cow::Borrowed(method.input) } else { Cow::Owned(read.message_type) };
     request.command_id = read.command_id;
     request.metadata = read.metadata;
     request.metadata.tenant = tenant;

@@ -14,10 +14,10 @@ const EPOCH: &str = "store-epoch";
 
 /// After so long without another answer, there is none.
 const QUIET: Duration = Duration::from_millis(200);
-const LONGEST: Duration = Duration::from_secs(2);
+const LONGEST: Duration = Duration::from_secs(1);
 
 /// For how long the one who stays waits until the others have left.
-const LEAVING: Duration = Duration::from_secs(5);
+const LEAVING: Duration = Duration::from_millis(1500);
 
 /// What a server says of its store.
 pub(super) fn announcement(store: &StoreIdentity) -> HashMap<String, String> {

@@ -12,10 +12,12 @@ mod gate;
 mod incoming;
 mod membership;
 mod serving;
+mod session;
 
 pub use serving::{Serving, ServingState};
 
 use gate::Gate;
+use session::Work;
 
 /// Serves generated servers as NATS services: `$SRV.PING`, `$SRV.INFO` and `$SRV.STATS` answer for them, any program that
 /// speaks protobuf over NATS calls them, and several processes in one queue group share the work.
@@ -48,7 +50,7 @@ pub struct NatsServer {
 }
 
 impl NatsServer {
-    /// A server of services that work on this store.
+    /// A server of services that work on this store. It makes a connection of its own, to the same servers.
     pub fn new(nats: &Nats, store: &(impl EventStore + ?Sized)) -> Self {
         Self {
             nats: nats.clone(),
@@ -155,7 +157,8 @@ impl NatsServer {
             tenants: self.tenants.clone(),
             trust_tenant_header: self.trust_tenant_header,
         };
-        serving::start(&self, &routes, gate, Arc::new(rules)).await
+        let rules = Arc::new(rules);
+        serving::start(self, routes, |stop| Work { rules, gate, stop }).await
     }
 
     /// The subjects of a method.

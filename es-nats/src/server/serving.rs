@@ -1,29 +1,28 @@
 //! A server that has started.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use async_nats::service::{Service as NatsService, ServiceExt, endpoint::Endpoint};
-use es_core::{Error, MethodInfo, Result, Route};
-use tokio::{
-    sync::{broadcast, watch},
-    task::JoinHandle,
-};
+use es_core::{Error, Result, Route};
+use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     NatsServer,
-    endpoint::{self, Rules, Worker},
-    gate::Gate,
-    membership::Candidate,
+    session::{Session, Work},
 };
-use crate::Nats;
+
+/// Before another connection is made in place of one that ended for good.
+const PAUSE: Duration = Duration::from_millis(100);
+const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
 /// How a server does.
 #[derive(Clone, Debug, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum ServingState {
-    /// Requests are answered.
+    /// Requests are answered, as soon as there is a connection.
     Serving,
-    /// Some or all requests no longer reach it, and will not until it is started anew.
+    /// Its connection has ended for good, and it is making another; why the last attempt failed.
+    Interrupted(String),
+    /// Some or all requests no longer reach it, and will not until something is changed.
     Failed(String),
     /// It was shut down.
     Stopped,
@@ -33,133 +32,9 @@ pub enum ServingState {
 #[derive(Debug)]
 #[must_use = "a server that is dropped stops at once"]
 pub struct Serving {
-    nats: Nats,
-    services: Vec<NatsService>,
-    intake: Vec<JoinHandle<()>>,
-    watching: JoinHandle<()>,
     stop: watch::Sender<bool>,
-    state: Arc<watch::Sender<ServingState>>,
-    gate: Gate,
-}
-
-pub(super) async fn start(server: &NatsServer, routes: &[Route], gate: Gate, rules: Arc<Rules>) -> Result<Serving> {
-    let nats = &server.nats;
-    let complaints = nats.link().complaints();
-    let mut candidates = Vec::new();
-    for route in routes {
-        let subjects = route.methods().iter().flat_map(|method| server.subjects(method.service, method.name));
-        let name = route.name().replace('.', "-");
-        candidates.push(Candidate { name, subjects: subjects.collect(), store: server.store.clone() });
-    }
-    for candidate in &candidates {
-        candidate.check_before(nats).await?;
-    }
-    let mut services = Vec::new();
-    let mut endpoints = Vec::new();
-    for (route, candidate) in routes.iter().zip(&candidates) {
-        let service = join(server, route, &candidate.name, &mut endpoints).await?;
-        services.push(service);
-    }
-    let state = Arc::new(watch::Sender::new(ServingState::Serving));
-    let subjects: Vec<_> = candidates.iter().flat_map(|candidate| candidate.subjects.clone()).collect();
-    let watching = tokio::spawn(watch_complaints(complaints, subjects, state.clone()));
-    // What is asked after joining is answered after the server has taken in that we joined.
-    for candidate in &candidates {
-        if let Err(error) = candidate.check_after(nats).await {
-            watching.abort();
-            leave(services, endpoints).await;
-            return Err(error);
-        }
-    }
-    if let ServingState::Failed(why) = state.borrow().clone() {
-        watching.abort();
-        leave(services, endpoints).await;
-        return Err(Error::Refused { by: "the NATS server".into(), why });
-    }
-    let stop = watch::Sender::new(false);
-    let intake = endpoints.into_iter().map(|(endpoint, method)| {
-        let route: Arc<str> = method.route().into();
-        let worker =
-            Worker { nats: nats.clone(), method, route: route.clone(), rules: rules.clone(), gate: gate.clone() };
-        let (stop, state) = (stop.subscribe(), state.clone());
-        tokio::spawn(async move {
-            if !endpoint::run(endpoint, worker, stop).await {
-                fail(&state, format!("the subscription of {route} has ended: the connection to NATS is gone for good"));
-            }
-        })
-    });
-    let intake = intake.collect();
-    Ok(Serving { nats: nats.clone(), services, intake, watching, stop, state, gate })
-}
-
-/// Joins a service: announces it, and subscribes to its subjects.
-async fn join(
-    server: &NatsServer,
-    route: &Route,
-    name: &str,
-    endpoints: &mut Vec<(Endpoint, &'static MethodInfo)>,
-) -> Result<NatsService> {
-    let unavailable = |error: async_nats::Error| Error::Unavailable { why: format!("{name} could not join: {error}") };
-    let service = server.nats.client().service_builder();
-    let service = service
-        .description(route.name())
-        .metadata(server.announcement())
-        .queue_group(&server.queue_group)
-        .start(name, env!("CARGO_PKG_VERSION"))
-        .await
-        .map_err(unavailable)?;
-    for method in route.methods() {
-        for (index, subject) in server.subjects(method.service, method.name).into_iter().enumerate() {
-            let endpoint_name = if index == 0 { method.name.to_owned() } else { format!("{}-{index}", method.name) };
-            let metadata = [("input", method.input), ("output", method.output)];
-            let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-            let endpoint = service.endpoint_builder().name(endpoint_name).metadata(metadata);
-            endpoints.push((endpoint.add(subject).await.map_err(unavailable)?, method));
-        }
-    }
-    Ok(service)
-}
-
-async fn leave(services: Vec<NatsService>, endpoints: Vec<(Endpoint, &'static MethodInfo)>) {
-    for (mut endpoint, _) in endpoints {
-        // It may be gone already.
-        let _ = endpoint.stop().await;
-    }
-    for service in services {
-        let _ = service.stop().await;
-    }
-}
-
-/// Takes note when the server lets us no longer listen.
-async fn watch_complaints(
-    mut complaints: broadcast::Receiver<Arc<str>>,
-    subjects: Vec<String>,
-    state: Arc<watch::Sender<ServingState>>,
-) {
-    loop {
-        match complaints.recv().await {
-            Ok(complaint) => {
-                let lower = complaint.to_ascii_lowercase();
-                let concerns = |subject: &String| lower.contains(&format!("\"{}\"", subject.to_ascii_lowercase()));
-                if lower.contains("permissions violation for subscription") && subjects.iter().any(concerns) {
-                    fail(&state, format!("{complaint}; let this user subscribe to the subjects of its services"));
-                }
-            }
-            Err(broadcast::error::RecvError::Lagged(_)) => {}
-            Err(broadcast::error::RecvError::Closed) => return,
-        }
-    }
-}
-
-fn fail(state: &watch::Sender<ServingState>, why: String) {
-    tracing::error!(%why, "a NATS server no longer serves");
-    state.send_if_modified(|state| {
-        let first = *state == ServingState::Serving;
-        if first {
-            *state = ServingState::Failed(why);
-        }
-        first
-    });
+    state: watch::Receiver<ServingState>,
+    running: JoinHandle<()>,
 }
 
 impl Serving {
@@ -168,16 +43,15 @@ impl Serving {
         self.state.borrow().clone()
     }
 
-    /// Waits until it no longer serves as it should.
+    /// Waits until it no longer serves as it should and does not help itself.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable) with the reason, when it was not shut down.
+    /// [`Refused`](Error::Refused) with the reason.
     pub async fn wait(&self) -> Result<()> {
-        let mut state = self.state.subscribe();
-        // The sender lives as long as this does.
-        let ended = state.wait_for(|state| *state != ServingState::Serving).await;
-        match ended.as_deref() {
-            Ok(ServingState::Failed(why)) => Err(Error::Unavailable { why: why.clone() }),
+        let mut state = self.state.clone();
+        let ended = |state: &ServingState| matches!(state, ServingState::Failed(_) | ServingState::Stopped);
+        match state.wait_for(ended).await.as_deref() {
+            Ok(ServingState::Failed(why)) => Err(Error::Refused { by: "the NATS server".into(), why: why.clone() }),
             _ => Ok(()),
         }
     }
@@ -185,27 +59,87 @@ impl Serving {
     /// Stops: takes in no more requests, answers those that have come, and sees the answers on their way.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
-        for intake in &mut self.intake {
-            // It does not panic, and only dropping this aborts it.
-            let _ = intake.await;
-        }
-        self.gate.empty().await;
-        for service in self.services.drain(..) {
-            let _ = service.stop().await;
-        }
-        if let Err(error) = self.nats.client().flush().await {
-            tracing::warn!(%error, "the last answers may not have been sent");
-        }
-        self.watching.abort();
-        self.state.send_replace(ServingState::Stopped);
+        // It does not panic, and only dropping this aborts it.
+        let _ = (&mut self.running).await;
     }
 }
 
 impl Drop for Serving {
     fn drop(&mut self) {
-        self.watching.abort();
-        for intake in &self.intake {
-            intake.abort();
+        self.running.abort();
+    }
+}
+
+pub(super) async fn start(
+    server: NatsServer,
+    routes: Vec<Route>,
+    work: impl FnOnce(watch::Receiver<bool>) -> Work,
+) -> Result<Serving> {
+    let session = Session::open(&server, &routes).await?;
+    let stop = watch::Sender::new(false);
+    let (state, watching) = watch::channel(ServingState::Serving);
+    let run = Run { server, routes, work: work(stop.subscribe()), state: Arc::new(state) };
+    Ok(Serving { stop, state: watching, running: tokio::spawn(run.serve(session)) })
+}
+
+/// A server at work, over one connection after the other.
+struct Run {
+    server: NatsServer,
+    routes: Vec<Route>,
+    work: Work,
+    state: Arc<watch::Sender<ServingState>>,
+}
+
+impl Run {
+    async fn serve(self, first: Session) {
+        let mut session = first;
+        loop {
+            let stopped = session.run(&self.work, |why| self.fail(why)).await;
+            if stopped {
+                break;
+            }
+            let lost = "the connection to NATS ended for good; making another";
+            tracing::error!("{lost}");
+            self.state.send_replace(ServingState::Interrupted(lost.into()));
+            let mut stop = self.work.stop.clone();
+            let again = tokio::select! {
+                again = self.again() => again,
+                _ = stop.changed() => break,
+            };
+            match again {
+                Some(again) => session = again,
+                None => return,
+            }
         }
+        self.state.send_replace(ServingState::Stopped);
+    }
+
+    /// Joins again, when that is possible; `None` when it never will be.
+    async fn again(&self) -> Option<Session> {
+        let mut pause = PAUSE;
+        loop {
+            sleep(pause.mul_f64(0.5 + fastrand::f64())).await;
+            match Session::open(&self.server, &self.routes).await {
+                Ok(session) => {
+                    tracing::info!("serving again");
+                    self.state.send_replace(ServingState::Serving);
+                    return Some(session);
+                }
+                Err(error @ Error::Refused { .. }) => {
+                    self.fail(error.to_string());
+                    return None;
+                }
+                Err(error) => {
+                    tracing::warn!(%error, "not yet serving again");
+                    self.state.send_replace(ServingState::Interrupted(error.to_string()));
+                    pause = (pause * 2).min(LONGEST_PAUSE);
+                }
+            }
+        }
+    }
+
+    fn fail(&self, why: String) {
+        tracing::error!(%why, "a NATS server no longer serves");
+        self.state.send_replace(ServingState::Failed(why));
     }
 }
