@@ -14,7 +14,7 @@ use std::{
 
 use bank::bank::v1::{AccountCommandServiceClient, AccountCommandServiceServer, AccountRepository};
 use common::{Teller, connect, deposit, until, within};
-use es_core::{Error, EventStore, Filter, Retry};
+use es_core::{Error, EventLog, Filter, Retry};
 use es_nats::{NatsServer, NatsTransport};
 use es_sqlite::SqliteStore;
 

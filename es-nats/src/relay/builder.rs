@@ -3,7 +3,7 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_nats::jetstream::stream::Config;
-use es_core::{CheckpointStore, Error, EventLog, Result, checkpoints::Registration, subscriber::check_name};
+use es_core::{CheckpointStore, Error, EventStore, Result, checkpoints::Registration, subscriber::check_name};
 use uuid::Uuid;
 
 use super::{Inner, Relay, RelayStatus, settings};
@@ -75,7 +75,7 @@ impl RelayBuilder {
     /// for settings with which the stream could not be a copy of the store; or what the storage reports.
     pub async fn build<S>(self, store: &S) -> Result<Relay>
     where
-        S: EventLog + CheckpointStore + Clone,
+        S: EventStore + CheckpointStore + Clone,
     {
         let Self { nats, stream, prefix, lease, changes } = self;
         let plain = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');

@@ -43,9 +43,9 @@ const RECONNECTED: Duration = Duration::from_millis(50);
 /// [`Runner`](es_core::Runner); its name there is `relay:` and the stream's.
 ///
 /// ```
-/// # use es_core::{CheckpointStore, EventLog, Result, Runner};
+/// # use es_core::{CheckpointStore, EventStore, Result, Runner};
 /// # use es_nats::{Nats, Relay};
-/// # async fn example<S: EventLog + CheckpointStore + Clone>(store: S) -> Result<()> {
+/// # async fn example<S: EventStore + CheckpointStore + Clone>(store: S) -> Result<()> {
 /// let nats = Nats::connect("nats://127.0.0.1").await?;
 /// let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
 /// let running = Runner::new(store).run(relay).start()?;
@@ -91,7 +91,7 @@ struct Inner {
     lease: Duration,
     owner: Uuid,
     identity: StoreIdentity,
-    store: Arc<dyn EventLog>,
+    store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn CheckpointStore>,
     /// One page at a time, also when several clones are run.
     work: Mutex<Work>,
