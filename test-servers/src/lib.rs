@@ -24,8 +24,10 @@ mod error;
 mod guarded;
 mod monitor;
 mod ports;
+mod python;
 mod server;
 
 pub use binary::NatsVersion;
 pub use error::Error;
+pub use python::Python;
 pub use server::{NatsServer, NatsServerBuilder};

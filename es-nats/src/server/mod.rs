@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
-use es_core::{Error, EventStore, LocalBus, Request, Response, Result, Route, Service, Tenant, StoreIdentity};
+use es_core::{Error, EventStore, LocalBus, Request, Response, Result, Route, Service, StoreIdentity, Tenant};
 use tower_layer::Layer;
 
 use crate::{Nats, subject};
