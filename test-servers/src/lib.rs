@@ -26,8 +26,10 @@ mod monitor;
 mod ports;
 mod python;
 mod server;
+mod tls;
 
 pub use binary::NatsVersion;
 pub use error::Error;
 pub use python::Python;
 pub use server::{NatsServer, NatsServerBuilder};
+pub use tls::{Certificates, Demand, Identity};
