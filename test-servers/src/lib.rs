@@ -24,12 +24,14 @@ mod error;
 mod guarded;
 mod monitor;
 mod ports;
+mod proxy;
 mod python;
 mod server;
 mod tls;
 
 pub use binary::NatsVersion;
 pub use error::Error;
+pub use proxy::{Proxy, Way};
 pub use python::Python;
 pub use server::{NatsServer, NatsServerBuilder};
 pub use tls::{Certificates, Demand, Identity};
