@@ -20,6 +20,7 @@
 
 mod binary;
 mod cache;
+mod cluster;
 mod error;
 mod guarded;
 mod monitor;
@@ -30,6 +31,7 @@ mod server;
 mod tls;
 
 pub use binary::NatsVersion;
+pub use cluster::NatsCluster;
 pub use error::Error;
 pub use proxy::{Proxy, Way};
 pub use python::Python;

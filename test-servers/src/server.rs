@@ -15,10 +15,10 @@ use crate::guarded::Guarded;
 use crate::{Error, NatsVersion, monitor, ports};
 
 /// How long a server may take to start or to end. Generous: the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 /// How many times a start with free ports is tried: another process may take one of them first.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// A nats-server of the test's own, on the loopback interface, with a temporary folder.
 ///
@@ -202,11 +202,16 @@ impl NatsServer {
         healthy && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok()
     }
 
-    fn not_ready(&self, why: String) -> Error {
+    pub(crate) fn not_ready(&self, why: String) -> Error {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(30)..].join("\n");
         Error::NotReady { why, log: self.log_path(), tail }
+    }
+
+    /// Whether it did not start because something else has one of its ports.
+    pub(crate) fn lost_its_port(&self) -> bool {
+        self.log().contains("address already in use")
     }
 
     fn log_path(&self) -> PathBuf {
@@ -300,7 +305,7 @@ impl NatsServerBuilder {
             let mut server = self.clone().launch().await?;
             match server.wait_ready().await {
                 Ok(()) => return Ok(server),
-                Err(error) if tries == TRIES || !server.log().contains("address already in use") => return Err(error),
+                Err(error) if tries == TRIES || !server.lost_its_port() => return Err(error),
                 Err(_) => tries += 1,
             }
         }

@@ -8,5 +8,6 @@ mod common;
 #[path = "../support/mod.rs"]
 mod support;
 
+mod cluster;
 mod proxy;
 mod whole;
