@@ -16,6 +16,9 @@
 //! # }
 //! ```
 //!
+//! [`NatsCluster`] is several of them, [`Proxy`] a network with faults in front of one, [`Certificates`] are good and bad ones
+//! for TLS, and [`Python`] runs clients that know nothing of this project.
+//!
 //! Unix only: the faults are signals.
 
 mod binary;
