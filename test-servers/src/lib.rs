@@ -16,16 +16,27 @@
 //! # }
 //! ```
 //!
+//! [`NatsCluster`] is several of them, [`Proxy`] a network with faults in front of one, [`Certificates`] are good and bad ones
+//! for TLS, and [`Python`] runs clients that know nothing of this project.
+//!
 //! Unix only: the faults are signals.
 
 mod binary;
 mod cache;
+mod cluster;
 mod error;
 mod guarded;
 mod monitor;
 mod ports;
+mod proxy;
+mod python;
 mod server;
+mod tls;
 
 pub use binary::NatsVersion;
+pub use cluster::NatsCluster;
 pub use error::Error;
+pub use proxy::{Proxy, Way};
+pub use python::Python;
 pub use server::{NatsServer, NatsServerBuilder};
+pub use tls::{Certificates, Demand, Identity};

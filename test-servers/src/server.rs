@@ -15,10 +15,10 @@ use crate::guarded::Guarded;
 use crate::{Error, NatsVersion, monitor, ports};
 
 /// How long a server may take to start or to end. Generous: the machine may be busy with other tests.
-const PATIENCE: Duration = Duration::from_secs(30);
-const POLL: Duration = Duration::from_millis(10);
+pub(crate) const PATIENCE: Duration = Duration::from_secs(30);
+pub(crate) const POLL: Duration = Duration::from_millis(10);
 /// How many times a start with free ports is tried: another process may take one of them first.
-const TRIES: u32 = 5;
+pub(crate) const TRIES: u32 = 5;
 
 /// A nats-server of the test's own, on the loopback interface, with a temporary folder.
 ///
@@ -30,6 +30,8 @@ pub struct NatsServer {
     monitor: u16,
     folder: Arc<TempDir>,
     process: Option<Guarded>,
+    /// How long the log was when the server was last started.
+    logged: usize,
 }
 
 impl NatsServer {
@@ -131,7 +133,8 @@ impl NatsServer {
         }
     }
 
-    /// Starts the server again, with the same port and files; kills it first if it runs.
+    /// Starts the server again, with the same port and files; kills it first if it runs. Waits for the port if something
+    /// else has it meanwhile.
     ///
     /// # Errors
     ///
@@ -149,22 +152,21 @@ impl NatsServer {
         &mut self,
         change: impl FnOnce(NatsServerBuilder) -> NatsServerBuilder,
     ) -> Result<(), Error> {
-        self.launch_with(change).await?;
-        self.wait_ready().await
-    }
-
-    /// Restarts without waiting: a member of a cluster is ready only with others.
-    pub(crate) async fn launch_with(
-        &mut self,
-        change: impl FnOnce(NatsServerBuilder) -> NatsServerBuilder,
-    ) -> Result<(), Error> {
         self.kill();
         self.builder = change(self.builder.clone());
         let binary = self.builder.binary().await?;
-        self.launch(&binary)
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            self.launch(&binary)?;
+            match self.wait_ready().await {
+                Err(_) if self.lost_its_port() && Instant::now() < deadline => sleep(POLL).await,
+                ready => return ready,
+            }
+        }
     }
 
     fn launch(&mut self, binary: &Path) -> Result<(), Error> {
+        self.logged = self.log().len();
         let config = self.folder.path().join("nats.conf");
         let text = self.builder.text(self.port, self.monitor, &self.store_dir());
         fs::write(&config, text).map_err(Error::io("write the configuration of nats-server"))?;
@@ -202,11 +204,16 @@ impl NatsServer {
         healthy && TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).await.is_ok()
     }
 
-    fn not_ready(&self, why: String) -> Error {
+    pub(crate) fn not_ready(&self, why: String) -> Error {
         let log = self.log();
         let lines: Vec<_> = log.lines().collect();
         let tail = lines[lines.len().saturating_sub(30)..].join("\n");
         Error::NotReady { why, log: self.log_path(), tail }
+    }
+
+    /// Whether it did not start because something else has one of its ports.
+    pub(crate) fn lost_its_port(&self) -> bool {
+        self.log().get(self.logged..).is_some_and(|log| log.contains("address already in use"))
     }
 
     fn log_path(&self) -> PathBuf {
@@ -308,7 +315,7 @@ impl NatsServerBuilder {
             let mut server = self.clone().launch().await?;
             match server.wait_ready().await {
                 Ok(()) => return Ok(server),
-                Err(error) if tries == TRIES || !server.log().contains("address already in use") => return Err(error),
+                Err(error) if tries == TRIES || !server.lost_its_port() => return Err(error),
                 Err(_) => tries += 1,
             }
         }
@@ -320,7 +327,7 @@ impl NatsServerBuilder {
         let folder = tempfile::Builder::new().prefix("nats-server-").tempdir();
         let folder = Arc::new(folder.map_err(Error::io("create a temporary folder"))?);
         let port = self.port.unwrap_or_else(ports::free);
-        let mut server = NatsServer { builder: self, port, monitor: ports::free(), folder, process: None };
+        let mut server = NatsServer { builder: self, port, monitor: ports::free(), folder, process: None, logged: 0 };
         server.launch(&binary)?;
         Ok(server)
     }

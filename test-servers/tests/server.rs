@@ -45,6 +45,23 @@ async fn a_killed_server_restarts_at_its_port_with_its_stream() {
 }
 
 #[tokio::test]
+async fn a_restart_waits_until_its_port_is_free() {
+    let mut server = NatsServer::builder().jetstream(false).start().await.unwrap();
+    let log = server.store_dir().parent().unwrap().join("log");
+    server.kill();
+    let taken = std::net::TcpListener::bind(("127.0.0.1", server.port())).unwrap();
+    let freed = tokio::spawn(async move {
+        while !std::fs::read_to_string(&log).unwrap().contains("address already in use") {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+        drop(taken);
+    });
+    server.restart().await.unwrap();
+    freed.await.unwrap();
+    async_nats::connect(server.url()).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_upgrade_keeps_the_stream() {
     let mut server = NatsServer::builder().version(NatsVersion::Older).start().await.unwrap();
     a_stream(&jetstream::new(async_nats::connect(server.url()).await.unwrap())).await;

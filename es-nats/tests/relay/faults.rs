@@ -1,7 +1,6 @@
 //! A server that dies, stands still, is away, or forgets.
 
 use std::{
-    fs::{self, File},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
