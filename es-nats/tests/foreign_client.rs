@@ -26,8 +26,8 @@ async fn a_python_program_opens_an_account_and_reads_the_answers_and_the_errors(
     let server = test_servers::NatsServer::start().await.unwrap();
     let folder = tempfile::tempdir().unwrap();
     let store = SqliteStore::open(folder.path().join("bank.db")).await.unwrap();
-    let balances = read_models::balances(&store).unwrap();
-    let statements = read_models::statements(&store).unwrap();
+    let balances = read_models::balances().build(&store).unwrap();
+    let statements = read_models::statements().build(&store).unwrap();
     let running = Runner::new(store.clone()).run(balances.clone()).run(statements.clone()).start().unwrap();
     let nats = Nats::connect(server.url()).await.unwrap();
     let serving = NatsServer::new(&nats, &store)

@@ -3,7 +3,11 @@
 use std::{fmt, sync::Arc, time::Duration};
 
 use async_nats::jetstream::stream::Config;
-use es_core::{CheckpointStore, Error, EventStore, Result, checkpoints::Registration, subscriber::check_name};
+use es_core::{
+    CheckpointStore, Error, EventStore, Result,
+    checkpoints::{Checkpoint, Registration},
+    subscriber::check_name,
+};
 use uuid::Uuid;
 
 use super::{Inner, Relay, RelayStatus, settings};
@@ -62,9 +66,9 @@ impl RelayBuilder {
     }
 
     /// Sets for how long a relay has the stream for itself, by the store's clock. Default: 10 seconds. So long another
-    /// process waits before it goes on in the place of one that died.
+    /// process waits before it goes on in the place of one that died. More than a minute is taken for a minute.
     pub fn lease(mut self, lease: Duration) -> Self {
-        self.lease = lease;
+        self.lease = lease.min(Checkpoint::LONGEST_LEASE);
         self
     }
 
