@@ -20,6 +20,9 @@ use crate::{
 /// One file is opened at a time: what makes a new file must not be disturbed by another thread that finds it.
 static OPENING: Mutex<()> = Mutex::new(());
 
+/// How often a file that is not as it should be is looked at before it is refused.
+const LOOKS: u32 = 4;
+
 /// Opens the writing connection of a file and makes sure of its tables. A file that is not ours, or newer than this
 /// program, is left as it is, and so is the folder around it.
 pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> Result<Connection, Error> {
@@ -49,10 +52,10 @@ pub(crate) fn open_to_read(place: &Place, schema: &Schema) -> Result<Connection,
     let _one_at_a_time = OPENING.lock().unwrap_or_else(PoisonError::into_inner);
     let state = match file::find_or_create(&place.path, false)? {
         Found::Empty => State::New,
-        Found::Something if file::may_be_outdated(&place.path) => {
-            judge(&connection::open_bare(place, Role::Reader)?, place, schema)?
-        }
-        Found::Something => judge(&connection::open_immutable(place)?, place, schema)?,
+        Found::Something => again_if_disturbed(|| match file::may_be_outdated(&place.path) {
+            true => judge(&connection::open_bare(place, Role::Reader)?, place, schema),
+            false => judge(&connection::open_immutable(place)?, place, schema),
+        })?,
     };
     if let State::New = state {
         return Err(not_ours(place, "it is empty".into()));
@@ -86,6 +89,16 @@ enum State {
 
 /// Judges a file, its tables included, before anything may write to it.
 fn look(place: &Place, schema: &Schema) -> Result<State, Error> {
+    again_if_disturbed(|| look_once(place, schema))
+}
+
+/// Reading without locks leaves no trace, but another process may have just opened the file, and write what is read. So
+/// what is not as it should be is looked at again before it is believed.
+fn again_if_disturbed(look: impl Fn() -> Result<State, Error>) -> Result<State, Error> {
+    (1..LOOKS).find_map(|_| look().ok()).map_or_else(look, Ok)
+}
+
+fn look_once(place: &Place, schema: &Schema) -> Result<State, Error> {
     if !file::may_be_outdated(&place.path) {
         return inspect(&connection::open_immutable(place)?, place, schema);
     }
