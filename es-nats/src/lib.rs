@@ -1,28 +1,58 @@
-//! Moving a program from one process to many machines, over NATS: what changes is the wiring.
+//! The same program across machines, over [NATS](https://nats.io).
+//!
+//! In one process, generated clients reach generated servers over a [`LocalBus`](es_core::LocalBus), and projections
+//! follow the store. Spread over several, only the wiring changes:
+//!
+//! | in one process | over NATS | |
+//! |---|---|---|
+//! | `LocalBus::new().serve(..)` | [`NatsServer`] | services in a queue group, `$SRV.PING/INFO/STATS` answered |
+//! | `bus.transport()` | [`NatsTransport`] | what generated clients send over |
+//! | | [`Relay`] | publishes the store's events to a stream of JetStream, in order, each once |
+//! | `Runner::new(store)` | `Runner::new(`[`Subscription`]`)` | projections and reactors that follow that stream |
 //!
 //! ```no_run
-//! # use es_core::{Client, EventStore, Result, Service};
-//! use es_nats::{Nats, NatsServer, NatsTransport};
+//! # use es_core::{CheckpointStore, EventStore, LocalBus, Result, Runner, Subscriber};
+//! use es_nats::{Nats, NatsServer, NatsTransport, Relay, Subscription};
 //!
-//! # async fn wire(store: impl EventStore, accounts: impl Service) -> Result<()> {
-//! let nats = Nats::connect("nats://127.0.0.1:4222").await?;
+//! // The program with the store serves the bus it has, and publishes its events.
+//! # async fn serve<S: EventStore + CheckpointStore + Clone>(store: S, bus: LocalBus) -> Result<()> {
+//! let nats = Nats::connect("nats://127.0.0.1").await?;
+//! let serving = NatsServer::new(&nats, &store).bus(&bus).start().await?;
+//! let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
+//! let relaying = Runner::new(store).run(relay).start()?;
+//! # serving.shutdown().await; relaying.shutdown().await; Ok(()) }
 //!
-//! // Where the store is: instead of `LocalBus::new().serve(accounts)`.
-//! let serving = NatsServer::new(&nats, &store).serve(accounts).start().await?;
+//! // A client anywhere: AccountCommandServiceClient::new(transport)
+//! # async fn call() -> Result<()> {
+//! let transport = NatsTransport::connect("nats://127.0.0.1").await?;
+//! # drop(transport); Ok(()) }
 //!
-//! // Anywhere: instead of `bus.transport()`, for any generated client.
-//! let transport = NatsTransport::connect("nats://127.0.0.1:4222").await?;
-//! # let _ = Client::new(transport);
-//! # serving.shutdown().await;
-//! # Ok(()) }
+//! // A read model anywhere: SqliteProjection::builder(..)…build_over("balances.db", log.clone())?
+//! # async fn project(projection: impl Subscriber) -> Result<()> {
+//! let log = Subscription::open(&Nats::connect("nats://127.0.0.1").await?, "bank").await?;
+//! let running = Runner::new(log).run(projection).start()?;
+//! # running.shutdown().await; Ok(()) }
 //! ```
 //!
-//! A command has an id, and is sent again with it until there is an answer: it is carried out once, whatever is lost on
-//! the way. A call goes to the subject `{package}.{Service}.{Method}`, with a tenant to
-//! `tenant.{tenant}.{package}.{Service}.{Method}`, as an encoded message; its answer is an encoded
-//! [`Response`](es_core::wire::Response). What it says beside its message are headers: `Message-Type`, `Command-ID`,
-//! `Principal-ID`, `Correlation-ID`, `Causation-ID`, `traceparent`, and `Meta-{key}` for entries of the caller's own, key and
-//! value percent-encoded.
+//! # What is promised
+//! - **A command is carried out once.** Every command has an id, minted where none was given. An answer that does not
+//!   come is asked for again under the same id, and what was done is answered from the record. What stays unknown is
+//!   [`OutcomeUnknown`](es_core::Error::OutcomeUnknown), with the id.
+//! - **The store is the truth, the stream a copy.** A stream that lost its end is filled again; one that was deleted, or
+//!   has other events than the store, is a stated fault, and nothing is overwritten.
+//! - **A reader handles each event once, in order.** Its checkpoint is in its own database; what the stream lost, or was
+//!   too large for it, is fetched from the store.
+//! - **One store behind a subject.** A server refuses to serve beside members that work on another store.
+//! - **No password in plain text over a network** unless [asked for by name](NatsOptions::dangerous_plaintext), and none
+//!   in `Debug`, errors or logs.
+//!
+//! Servers below 2.10 are refused: they break the order of events in ways that can't be seen.
+//!
+//! # From another language
+//! Subject `{package}.{Service}.{Method}` (with a tenant, `tenant.{tenant}.{package}.{Service}.{Method}`), body the
+//! encoded message, answer an `eventsourcing.Response`. Headers, each optional: `Message-Type` (the body's full name),
+//! `Command-ID`, `Correlation-ID`, `Causation-ID`, `Principal-ID`, `traceparent`, and `Meta-{name}` for entries of one's
+//! own, key and value percent-encoded. `tests/foreign_client.py` is such a client, in Python.
 
 mod addresses;
 mod answer;
