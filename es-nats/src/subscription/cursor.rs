@@ -16,8 +16,20 @@ use super::{
 const AT_ONCE: usize = 4_096;
 /// A server that is silent for longer amid an answer is taken for gone.
 const SILENCE: Duration = Duration::from_secs(5);
-/// Waited for the rest of a commit that is not published whole yet.
-const REST: Duration = Duration::from_millis(2);
+/// Bytes of the messages asked for at once, at most, and one message more: well below what a server lets wait for a slow
+/// connection before it cuts it.
+const BYTES_AT_ONCE: usize = 8 << 20;
+/// Waited for the rest of a commit that is not published whole yet: at first, doubled each time up to the second.
+const REST: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(250)];
+
+/// Why an answer ended.
+#[derive(PartialEq)]
+enum End {
+    /// There was no more.
+    Exhausted,
+    /// As much as was asked for had come.
+    Full,
+}
 
 /// A consumer of the stream, and what it has delivered beyond the last page.
 pub(super) struct Cursor {
@@ -33,6 +45,8 @@ pub(super) struct Cursor {
     /// The consumer's own count of what it has delivered.
     count: u64,
     ahead: VecDeque<RecordedEvent>,
+    /// What to wait before the rest of a commit is asked for again.
+    rest: Duration,
 }
 
 impl Cursor {
@@ -40,7 +54,7 @@ impl Cursor {
         let consumer = source.consumer(after, &subjects, false).await?;
         let begins = source.extent().await?.first;
         let ahead = VecDeque::new();
-        Ok(Self { source, subjects, at: after, delivered: after, begins, consumer, count: 0, ahead })
+        Ok(Self { source, subjects, at: after, delivered: after, begins, consumer, count: 0, ahead, rest: REST[0] })
     }
 
     pub(super) fn continues(&self, after: u64, subjects: &[String]) -> bool {
@@ -57,50 +71,76 @@ impl Cursor {
                 self.fill(self.delivered + 1..self.begins.min(most + 1)).await?;
                 false
             } else if self.has_all() {
-                self.fetch(asked, &[]).await? < asked && !self.fill_the_end(known_head).await?
+                self.fetch(asked, &[]).await? == End::Exhausted && !self.fill_the_end(known_head).await?
             } else {
-                // What the stream had before the messages are asked for, and while the consumer lived: so much was looked
-                // at when no message is left.
-                let extent = self.source.extent().await?;
-                let exhausted = self.fetch(asked, &extent.deleted).await? < asked;
-                if exhausted {
-                    self.fill_deleted(extent.last + 1, &extent.deleted).await?;
-                    self.delivered = self.delivered.max(extent.last);
-                }
-                exhausted
+                self.fetch_filtered(asked).await?
             };
             let (whole, scanned_to) = cut(&self.ahead, self.delivered);
             if whole > 0 || scanned_to > self.at {
-                self.at = scanned_to;
+                (self.at, self.rest) = (scanned_to, REST[0]);
                 let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
                 return Ok(Page { events, scanned_to });
             }
             if exhausted {
                 // What is left is the begin of a commit whose rest is on its way, or nothing.
                 if known_head > self.at {
-                    sleep(REST).await;
+                    sleep(self.rest).await;
+                    self.rest = (self.rest * 2).min(REST[1]);
                 }
                 return Ok(Page { events: Vec::new(), scanned_to: self.at });
             }
         }
     }
 
-    /// Takes what is there, at most so many messages; how many there were.
-    async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<usize> {
-        let mut messages = self.consumer.fetch().max_messages(most).messages().await.map_err(unavailable)?;
+    /// Takes what is there of a filter's subjects. Whether all that the stream had was looked at.
+    async fn fetch_filtered(&mut self, most: usize) -> Result<bool> {
+        // What the stream had before the messages are asked for, and while the consumer lived: so much was looked at when
+        // no message is left.
+        let (before, from) = (self.source.extent().await?, self.delivered);
+        let exhausted = self.fetch(most, &before.deleted).await? == End::Exhausted;
+        if exhausted {
+            // The answer may have ended because the connection did.
+            let delivered = self.consumer.get_info().await.map_err(unavailable)?.delivered.consumer_sequence;
+            if delivered != self.count {
+                return Err(unavailable("messages were lost on the way; reading them again"));
+            }
+        }
+        let now = self.source.extent().await?;
+        let is_dropped = now.first > self.begins && now.first > from + 1;
+        if is_dropped || now.deleted != before.deleted {
+            return Err(unavailable("the stream dropped messages while they were read; reading them again"));
+        }
+        if exhausted {
+            self.fill_deleted(before.last + 1, &before.deleted).await?;
+            self.delivered = self.delivered.max(before.last);
+        }
+        Ok(exhausted)
+    }
+
+    /// Takes what is there, at most so many messages.
+    async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
+        let request = self.consumer.fetch().max_messages(most).max_bytes(BYTES_AT_ONCE + self.source.largest_message());
+        let mut messages = request.messages().await.map_err(unavailable)?;
         let mut fetched = 0;
         loop {
             let next = timeout(SILENCE, messages.next()).await;
             let Some(message) = next.map_err(|_| unavailable("the server has stopped amid an answer"))? else {
-                return Ok(fetched);
+                return Ok(if fetched == most { End::Full } else { End::Exhausted });
             };
-            let message = message.map_err(unavailable)?;
+            let message = match message {
+                Err(error) if fetched > 0 && error.to_string().contains("MaxBytes") => return Ok(End::Full),
+                message => message.map_err(unavailable)?,
+            };
             let info = message.info().map_err(unavailable)?;
             let (sequence, count) = (info.stream_sequence, info.consumer_sequence);
             if count != self.count + 1 {
                 return Err(unavailable("a message was lost on the way; reading it again"));
             }
-            self.count = count;
+            (self.count, fetched) = (count, fetched + 1);
+            // Older servers begin at the end of a stream that is shorter than where they are asked to begin.
+            if sequence <= self.delivered {
+                continue;
+            }
             if self.has_all() {
                 self.fill(self.delivered + 1..sequence).await?;
             } else {
@@ -108,7 +148,6 @@ impl Cursor {
             }
             self.ahead.push_back(self.source.event(&message.message, sequence).await?);
             self.delivered = sequence;
-            fetched += 1;
         }
     }
 

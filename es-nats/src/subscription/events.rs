@@ -2,12 +2,14 @@
 
 use std::collections::VecDeque;
 
-use es_core::{Encoded, Error, EventLog, EventMeta, EventSet, Filter, RecordedEvent, Result};
+use es_core::{
+    Encoded, Error, EventLog, EventMeta, EventSet, Filter, RecordedEvent, Result, Retry, subscriber::pause_before_retry,
+};
 use futures_util::{
     StreamExt,
     stream::{BoxStream, try_unfold},
 };
-use tokio::sync::watch;
+use tokio::{sync::watch, time::sleep};
 
 use super::Subscription;
 
@@ -23,8 +25,8 @@ struct Reading {
 }
 
 impl Subscription {
-    /// The events after a position that a filter admits, those yet to come included: it never ends by itself. After an
-    /// error it has ended; go on after the position of the last event.
+    /// The events after a position that a filter admits, those yet to come included: it never ends by itself, and waits
+    /// while the server is away. After an error it has ended; go on after the position of the last event.
     ///
     /// ```
     /// # use es_core::{Filter, Result};
@@ -62,12 +64,22 @@ impl Subscription {
 
 impl Reading {
     async fn next(&mut self) -> Result<RecordedEvent> {
+        let mut failures = 0;
         loop {
             if let Some(event) = self.page.pop_front() {
                 return Ok(event);
             }
             self.head.borrow_and_update();
-            let page = self.log.read_all(self.after, PAGE, &self.filter).await?;
+            let page = match self.log.read_all(self.after, PAGE, &self.filter).await {
+                Err(error) if error.retry() == Retry::Safe => {
+                    failures += 1;
+                    let pause = pause_before_retry(failures);
+                    tracing::warn!(stream = self.log.stream(), %error, ?pause, "a page was not read; will try again");
+                    sleep(pause).await;
+                    continue;
+                }
+                page => page?,
+            };
             let moved = page.scanned_to > self.after;
             (self.after, self.page) = (page.scanned_to, page.events.into());
             if !moved && self.head.changed().await.is_err() {

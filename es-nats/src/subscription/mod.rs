@@ -11,7 +11,9 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use es_core::{Clock, Error, EventLog, Filter, Page, Result, StoreIdentity, SystemClock, Timestamp, store::BoxFuture};
+use es_core::{
+    Clock, Error, EventLog, Filter, Page, Result, Retry, StoreIdentity, SystemClock, Timestamp, store::BoxFuture,
+};
 use tokio::{runtime::Handle, sync::watch};
 
 use self::{cursor::Cursor, head::Watching, source::Source};
@@ -36,9 +38,8 @@ const IDLE: usize = 64;
 /// # drop(running); Ok(()) }
 /// ```
 ///
-/// A reader with a [`Filter`] of stream types and event types is sent these only. A message that somebody deleted from
-/// the stream is fetched from the store, as long as its relay runs; a filtered reader is not told of it, so leave the
-/// stream to its relay.
+/// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
+/// has grown too old for it, is fetched from the store, as long as its relay runs.
 #[derive(Clone)]
 pub struct Subscription(Arc<Inner>);
 
@@ -75,26 +76,30 @@ impl Inner {
         if limit == 0 {
             return Ok(Page { events: Vec::new(), scanned_to: after });
         }
-        let mut cursor = self.cursor(after, filter).await?;
+        let (subjects, head) = (subjects_of(self.source.prefix(), filter), *self.head.borrow());
+        if let Some(mut cursor) = self.kept(after, &subjects) {
+            match cursor.page(limit, head, filter).await {
+                Ok(page) => {
+                    self.keep(cursor);
+                    return Ok(page);
+                }
+                // The server forgets a consumer that has not asked for long, or does not know it any more.
+                Err(error) if error.retry() == Retry::Safe => {}
+                Err(error) => return Err(error),
+            }
+        }
         // A cursor that failed is not kept: the next read begins with a new one.
-        let head = *self.head.borrow();
+        let mut cursor = Cursor::open(self.source.clone(), after, subjects).await?;
         let page = cursor.page(limit, head, filter).await?;
         self.keep(cursor);
         Ok(page)
     }
 
-    /// The cursor that has come so far with this filter, or a new one.
-    async fn cursor(&self, after: u64, filter: &Filter) -> Result<Cursor> {
-        let subjects = subjects_of(self.source.prefix(), filter);
-        let kept = {
-            let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-            let found = idle.iter().position(|cursor| cursor.continues(after, &subjects));
-            found.map(|at| idle.remove(at))
-        };
-        match kept {
-            Some(cursor) => Ok(cursor),
-            None => Cursor::open(self.source.clone(), after, subjects).await,
-        }
+    /// The cursor that has come so far with these subjects.
+    fn kept(&self, after: u64, subjects: &[String]) -> Option<Cursor> {
+        let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        let found = idle.iter().position(|cursor| cursor.continues(after, subjects));
+        found.map(|at| idle.remove(at))
     }
 
     fn keep(&self, cursor: Cursor) {

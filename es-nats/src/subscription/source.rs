@@ -10,6 +10,8 @@ use async_nats::jetstream::{
 };
 use es_core::{Error, RecordedEvent, Result, StoreIdentity};
 
+use xxhash_rust::xxh3::xxh3_64;
+
 use crate::{Content, Envelope, Nats, relay, store_endpoint::stored_event};
 
 /// The server's error code for a stream that is not there.
@@ -24,6 +26,8 @@ pub(super) struct Source {
     stream: Stream,
     prefix: String,
     store: StoreIdentity,
+    /// When the stream was made: another one of its name is not this one.
+    created: i128,
 }
 
 /// What a stream has.
@@ -43,10 +47,11 @@ impl Source {
             },
             _ => unavailable(error),
         })?;
-        let Info { config, state, .. } = stream.cached_info();
+        let Info { config, state, created, .. } = stream.cached_info();
+        let created = created.unix_timestamp_nanos();
         let (store, prefix) = described(config)?;
         let head = state.last_sequence;
-        Ok((Self { nats: nats.clone(), prefix, store, stream }, head))
+        Ok((Self { nats: nats.clone(), prefix, store, created, stream }, head))
     }
 
     pub(super) fn stream(&self) -> &str {
@@ -55,6 +60,11 @@ impl Source {
 
     pub(super) fn prefix(&self) -> &str {
         &self.prefix
+    }
+
+    /// Bytes of the largest message the server takes.
+    pub(super) fn largest_message(&self) -> usize {
+        self.nats.client().max_payload()
     }
 
     pub(super) fn identity(&self) -> &StoreIdentity {
@@ -81,14 +91,14 @@ impl Source {
     async fn info(&self) -> Result<Info> {
         let info = self.stream.get_info().await.map_err(unavailable)?;
         let (store, _) = described(&info.config)?;
-        if store.id == self.store.id {
-            return Ok(info);
+        if store.id != self.store.id || info.created.unix_timestamp_nanos() != self.created {
+            let why = format!(
+                "it was made again, with the events of store {}; open it anew, and rebuild what was made from the former",
+                store.id
+            );
+            return Err(diverged(self.stream(), why));
         }
-        let why = format!(
-            "it was made again with the events of store {}, before it had those of {}",
-            store.id, self.store.id
-        );
-        Err(diverged(self.stream(), why))
+        Ok(info)
     }
 
     /// A consumer that begins after a position.
@@ -126,7 +136,14 @@ impl Source {
         }
         match envelope.content {
             Content::Whole(payload) => Ok(RecordedEvent { meta: envelope.meta, payload }),
-            Content::LeftOut { .. } => self.fetch(position).await,
+            Content::LeftOut { bytes, checksum } => {
+                let event = self.fetch(position).await?;
+                if event.payload.len() as u64 != bytes || xxh3_64(&event.payload) != checksum {
+                    let why = format!("its store has another event at position {position} than it says");
+                    return Err(diverged(self.stream(), why));
+                }
+                Ok(event)
+            }
         }
     }
 

@@ -22,7 +22,7 @@ use tempfile::TempDir;
 use test_servers::NatsServer;
 
 /// How long anything may take that is waited for.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 /// The relay's name, and its stream's.
 pub const NAME: &str = "relay:bank";
 pub const STREAM: &str = "bank";
