@@ -15,7 +15,8 @@ impl Relay {
     /// Deletes the stream, if there is one, and makes it anew; then the relay publishes the whole store, from position 1
     /// on. Where a relay has stopped, [`resume`](es_core::Running::resume) it afterwards.
     ///
-    /// Readers that have come farther than the store stop, and are to be rebuilt.
+    /// Readers that have the former stream open stop and say so. Rebuild all that were made from it: where the store was
+    /// restored to an older state, they have seen what is no longer there, and one that was not running does not know.
     ///
     /// # Errors
     /// [`Diverged`](Error::Diverged) when the stream is another store's, which is left alone;

@@ -3,6 +3,7 @@
 mod command;
 mod raw;
 mod request;
+mod subscription;
 
 use super::super::rounds::Row;
 
@@ -13,5 +14,6 @@ pub(super) fn rows() -> Vec<Box<dyn Row>> {
         rows.push(Box::new(request::Requests::of(clients)));
     }
     rows.push(Box::new(command::Commands::of(64)));
+    rows.push(Box::new(subscription::Subscriptions::default()));
     rows
 }
