@@ -4,7 +4,7 @@ use std::{fmt, time::Duration};
 
 use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject, connection::State};
 use bytes::Bytes;
-use es_core::{CommandId, Error, Request, Response, Result, Transport, store::BoxFuture};
+use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Nats, NatsOptions, answer, headers, subject};
@@ -64,24 +64,24 @@ impl NatsTransport {
         let after = timeout.unwrap_or(self.overall);
         let deadline = Instant::now() + after;
         let again = || headers::write(&message_type, command.as_ref(), &metadata);
-        let call = Call { subject: subject.into(), body: body.into(), after, deadline, again };
-        let answered = match self.until_answered(&call, headers).await {
+        let read = |body: &[u8]| answer::read(body, || format!("{service}.{method}"), command.as_ref());
+        let call = Call { subject: subject.into(), query, body: body.into(), after, deadline, again, read };
+        match self.until_answered(&call, headers).await {
             // Nothing that a query does has to be found out.
             Err(Failure::Unknown(source)) if !query => {
                 Err(Error::OutcomeUnknown { command_id: command.clone(), source: Some(Box::new(source)) })
             }
             Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
-            Ok(message) => Ok(message),
-        };
-        answer::read(&answered?.payload, || format!("{service}.{method}"), command.as_ref())
+            Ok(answer) => answer,
+        }
     }
 
-    /// Sends the call until there is an answer, or no time.
+    /// Sends the call until there is an answer that holds for all attempts, or no time.
     async fn until_answered(
         &self,
-        call: &Call<impl Fn() -> Result<HeaderMap>>,
+        call: &Call<impl Fn() -> Result<HeaderMap>, impl Fn(&[u8]) -> Result<Response>>,
         headers: HeaderMap,
-    ) -> Result<Message, Failure> {
+    ) -> Result<Result<Response>, Failure> {
         let mut headers = Some(headers);
         let timed_out = || Error::Timeout { after: call.after };
         let mut connects = self.nats.link().watch();
@@ -114,7 +114,14 @@ impl NatsTransport {
                 Ok(()) = connects.changed() => None,
             };
             match answer {
-                Some(Ok(message)) => return Ok(message),
+                Some(Ok(Message { payload, .. })) => match (call.read)(&payload) {
+                    // Nothing was done for this attempt; one before it is without an answer, and may still be carried out.
+                    Err(error) if sent && !call.query && error.retry() == Retry::Safe => {
+                        refused += 1;
+                        self.pause(refused, call.deadline).await;
+                    }
+                    answer => return Ok(answer),
+                },
                 Some(Err(error)) => match error.kind() {
                     RequestErrorKind::NoResponders if !sent => {
                         return Err(Failure::NotDone(Error::Unavailable {
@@ -124,8 +131,7 @@ impl NatsTransport {
                     // Who has it may be on the way back.
                     RequestErrorKind::NoResponders => {
                         refused += 1;
-                        let pause = self.nats.link().pause(refused).min(self.attempt);
-                        sleep(pause.min(call.deadline.saturating_duration_since(Instant::now()))).await;
+                        self.pause(refused, call.deadline).await;
                     }
                     RequestErrorKind::TimedOut => sent = true,
                     // The server's limit has become a smaller one.
@@ -141,6 +147,12 @@ impl NatsTransport {
                 None => sent = true,
             }
         }
+    }
+
+    /// Waits before the attempt after so many refused ones.
+    async fn pause(&self, refused: usize, deadline: Instant) {
+        let pause = self.nats.link().pause(refused).min(self.attempt);
+        sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
 
     /// Waits until there is a connection, and says whether there is one by then.
@@ -191,10 +203,13 @@ impl fmt::Debug for NatsTransport {
 }
 
 /// A call as it is sent, the same each time.
-struct Call<H> {
+struct Call<H, R> {
     subject: Subject,
+    query: bool,
     /// Makes its headers, once more.
     again: H,
+    /// Reads the body of its answer.
+    read: R,
     body: Bytes,
     after: Duration,
     deadline: Instant,

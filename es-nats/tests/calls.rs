@@ -143,6 +143,50 @@ async fn a_command_without_an_answer_fails_with_the_id_it_was_given_and_a_query_
 }
 
 #[tokio::test]
+async fn a_command_sent_again_is_not_called_undone_while_its_first_attempt_may_still_be_carried_out() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (teller, store) = (Teller::who_waits(), memory());
+    // The first attempt takes the only place, and all others are turned away.
+    let _serving = serve(&server, &teller, store.clone(), |server| server.concurrency(1).waiting(0)).await;
+    let tap = Tap::to(&server).await;
+    let transport = NatsTransport::connect(tap.url()).await.unwrap().attempt_timeout(Duration::from_millis(50));
+
+    let call = tokio::spawn(async move { transport.timeout(Duration::from_secs(55)).call(request("a", false)).await });
+    let turned_away = || tap.has_sent("Command-ID: ").saturating_sub(2);
+    until("two to be turned away", async || turned_away() >= 2 || call.is_finished()).await;
+    teller.may.add_permits(1);
+    let receipt = within("the answer", call).await.unwrap().unwrap().receipt.unwrap();
+    assert!(receipt.replayed);
+    assert_eq!((receipt.version, store.head().await.unwrap()), (1, 1));
+}
+
+#[tokio::test]
+async fn a_command_whose_later_attempts_alone_are_turned_away_fails_in_the_end_with_the_id_it_was_given() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (teller, store) = (Teller::who_waits(), memory());
+    let _serving = serve(&server, &teller, store.clone(), |server| server.concurrency(1).waiting(0)).await;
+    let transport = NatsTransport::new(&connect(&server).await).attempt_timeout(Duration::from_millis(50));
+    let mut command = request("a", false);
+    command.timeout = Some(Duration::from_millis(500));
+    let error = transport.call(command).await.unwrap_err();
+    let Error::OutcomeUnknown { command_id: Some(id), .. } = &error else { panic!("{error}") };
+    let another = transport.call(request("b", false)).await.unwrap_err();
+    assert!(matches!(another, Error::Backpressure { .. }), "its only attempt was turned away: {another}");
+    teller.may.add_permits(1);
+    until("the command to be carried out", async || store.outcome(None, id).await.unwrap().is_some()).await;
+}
+
+#[tokio::test]
+async fn a_query_sent_again_is_told_at_once_that_it_is_turned_away() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let teller = Teller::who_waits();
+    let _serving = serve(&server, &teller, memory(), |server| server.concurrency(1).waiting(0)).await;
+    let transport = NatsTransport::new(&connect(&server).await).attempt_timeout(Duration::from_millis(50));
+    let error = transport.call(request("a", true)).await.unwrap_err();
+    assert!(matches!(error, Error::Backpressure { .. }), "{error}");
+}
+
+#[tokio::test]
 async fn without_a_connection_a_call_waits_for_one_and_then_says_that_nothing_was_done() {
     let mut server = test_servers::NatsServer::start().await.unwrap();
     let (teller, store) = (Teller::default(), memory());

@@ -277,6 +277,20 @@ async fn a_server_that_is_shut_down_answers_those_under_way_and_is_gone() {
 }
 
 #[tokio::test]
+async fn a_server_is_shut_down_while_nats_is_away() {
+    let mut server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::who_waits());
+    let serving = serve(&server, &teller, store.clone(), |server| server).await;
+    let accounts = client(&server).await;
+    let _call = tokio::spawn(accounts.deposit(deposit("a", 1)).into_future());
+    until("the command to arrive", async || teller.asked() == 1).await;
+    server.kill();
+    teller.may.add_permits(1);
+    within("the shutdown", serving.shutdown()).await;
+    assert_eq!(store.head().await.unwrap(), 1);
+}
+
+#[tokio::test]
 async fn a_server_shows_itself_to_the_tools_of_nats() {
     let server = test_servers::NatsServer::start().await.unwrap();
     let (store, teller) = (memory(), Teller::default());

@@ -56,7 +56,8 @@ impl Serving {
         }
     }
 
-    /// Stops: takes in no more requests, answers those that have come, and sees the answers on their way.
+    /// Stops: takes in no more requests, answers those that have come, and sees the answers on their way:
+    /// for 5 s at most, and not at all while there is no connection. Their callers then have no answer, and send again.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         // It does not panic, and only dropping this aborts it.

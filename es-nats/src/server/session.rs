@@ -1,12 +1,16 @@
 //! A server for as long as one connection lives.
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
-use async_nats::service::{Service as NatsService, ServiceExt, endpoint::Endpoint};
+use async_nats::{
+    connection::State,
+    service::{Service as NatsService, ServiceExt, endpoint::Endpoint},
+};
 use es_core::{Error, MethodInfo, Result, Route};
 use tokio::{
     sync::{broadcast, watch},
     task::JoinSet,
+    time::timeout,
 };
 
 use super::{
@@ -16,6 +20,9 @@ use super::{
     membership::Candidate,
 };
 use crate::Nats;
+
+/// So long the last answers may take to leave. A connection that is lost takes as long as it takes to come back.
+const FLUSH: Duration = Duration::from_secs(5);
 
 /// The subscriptions and services of a server over one connection, which is its own: a message that the client below
 /// can't read ends the connection it comes over, and no one else should lose theirs by it.
@@ -127,9 +134,7 @@ impl Session {
         for service in self.services {
             let _ = service.stop().await;
         }
-        if let Err(error) = self.nats.client().flush().await {
-            tracing::warn!(%error, "the last answers may not have been sent");
-        }
+        flush(self.nats.client()).await;
         true
     }
 
@@ -140,6 +145,19 @@ impl Session {
         let forbidden = lower.contains("permissions violation for subscription") && self.subjects.iter().any(concerns);
         forbidden.then(|| format!("{complaint}; let this user subscribe to the subjects of its services"))
     }
+}
+
+/// Sees the last answers on their way, where there is one.
+async fn flush(client: &async_nats::Client) {
+    let why = match client.connection_state() {
+        State::Connected => match timeout(FLUSH, client.flush()).await {
+            Ok(Ok(())) => return,
+            Ok(Err(error)) => error.to_string(),
+            Err(_) => format!("they did not leave within {FLUSH:?}"),
+        },
+        _ => "there is no connection to NATS".into(),
+    };
+    tracing::warn!(why, "the last answers may not have been sent");
 }
 
 fn candidate(server: &NatsServer, route: &Route) -> Candidate {
