@@ -36,7 +36,7 @@ impl Nats {
 
     async fn connect_with(options: Arc<NatsOptions>) -> Result<Self> {
         let Addresses { servers, credentials, tls } = Addresses::of(&options)?;
-        let link = Arc::new(Link::new());
+        let link = Arc::new(Link::new(options.inbox_prefix.as_deref().unwrap_or("_INBOX")));
         let (noting, pausing) = (link.clone(), link.clone());
         let mut connect = ConnectOptions::new()
             .require_tls(tls)

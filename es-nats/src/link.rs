@@ -1,6 +1,7 @@
 //! What is known of the connection's state: told by the client below, asked by everyone who waits for it.
 
 use std::{
+    collections::BTreeSet,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -10,7 +11,13 @@ use std::{
 
 use async_nats::{ClientError, ConnectErrorKind, Event, ServerError};
 use es_core::{Error, Result};
-use tokio::sync::{broadcast, watch};
+use tokio::sync::{
+    broadcast::{
+        self,
+        error::{RecvError, TryRecvError},
+    },
+    watch,
+};
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -26,14 +33,29 @@ pub(crate) struct Link {
     refused: AtomicBool,
     /// What the server complains about.
     complaints: broadcast::Sender<Arc<str>>,
+    /// What our inboxes begin with.
+    inbox: String,
+    /// Why no answer reaches us, if none does.
+    unreachable: watch::Sender<Option<String>>,
+}
+
+/// What a user may not, as an error.
+#[derive(Debug)]
+pub(crate) enum Forbidden {
+    /// The call was not carried out.
+    Call(Error),
+    /// It may have been, and its answer does not reach us.
+    Answer(Error),
 }
 
 impl Link {
-    pub(crate) fn new() -> Self {
+    pub(crate) fn new(inbox: &str) -> Self {
         Self {
             connects: watch::Sender::new(0),
             refused: AtomicBool::new(false),
             complaints: broadcast::Sender::new(64),
+            inbox: format!("Subscription to \"{inbox}."),
+            unreachable: watch::Sender::new(None),
         }
     }
 
@@ -42,6 +64,7 @@ impl Link {
         match event {
             Event::Connected => {
                 self.refused.store(false, Ordering::Release);
+                self.unreachable.send_replace(None);
                 self.connects.send_modify(|connects| *connects += 1);
             }
             Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying to make a new one"),
@@ -52,6 +75,12 @@ impl Link {
             }
             Event::ServerError(ServerError::Other(complaint)) => {
                 tracing::warn!(%complaint, "the NATS server complains");
+                if is_forbidden(complaint) && complaint.contains(&self.inbox) {
+                    self.unreachable.send_replace(Some(format!(
+                        "no answer reaches this user: the server says: {complaint}; give inbox_prefix() the user's own \
+                         inbox, or this user that permission"
+                    )));
+                }
                 // No one may be listening.
                 let _ = self.complaints.send(complaint.as_str().into());
             }
@@ -86,17 +115,70 @@ impl Link {
         self.complaints.subscribe()
     }
 
+    /// Awaits what is asked of the server. Where that is forbidden, there is no answer: what fails as unavailable therefore
+    /// says what the server has forbidden meanwhile.
+    pub(crate) async fn explained<T>(&self, asking: impl Future<Output = Result<T>>) -> Result<T> {
+        let mut complaints = self.complaints();
+        match asking.await {
+            Err(Error::Unavailable { why }) => {
+                let mut forbidden = BTreeSet::new();
+                loop {
+                    match complaints.try_recv() {
+                        Ok(complaint) if is_forbidden(&complaint) => _ = forbidden.insert(complaint),
+                        Ok(_) | Err(TryRecvError::Lagged(_)) => {}
+                        Err(TryRecvError::Empty | TryRecvError::Closed) => break,
+                    }
+                }
+                let told: Vec<_> = forbidden.iter().map(|complaint| remedy(complaint)).collect();
+                let why = [&[why][..], &told].concat().join("; ");
+                Err(Error::Unavailable { why })
+            }
+            answered => answered,
+        }
+    }
+
+    /// Waits until the server forbids a call on this subject, or its answer.
+    pub(crate) async fn forbidden(&self, complaints: &mut broadcast::Receiver<Arc<str>>, subject: &str) -> Forbidden {
+        loop {
+            match complaints.recv().await {
+                Ok(complaint) if is_forbidden(&complaint) => {
+                    if complaint.contains(&format!("Publish to \"{subject}\"")) {
+                        return Forbidden::Call(refused(remedy(&complaint)));
+                    }
+                    if let Some(why) = &*self.unreachable.borrow() {
+                        return Forbidden::Answer(refused(why.clone()));
+                    }
+                }
+                Ok(_) | Err(RecvError::Lagged(_)) => {}
+                Err(RecvError::Closed) => std::future::pending().await,
+            }
+        }
+    }
+
     /// # Errors
-    /// [`Refused`](Error::Refused) while the server does not take us in.
+    /// [`Refused`](Error::Refused) when no answer would reach us, or while the server does not take us in.
     pub(crate) fn check(&self) -> Result<()> {
         if self.refused.load(Ordering::Acquire) {
-            return Err(Error::Refused {
-                by: "the NATS server".into(),
-                why: "authorization violation; the credentials expired or were revoked: renew them".into(),
-            });
+            let why = "authorization violation; the credentials expired or were revoked: renew them";
+            return Err(refused(why.into()));
         }
-        Ok(())
+        match &*self.unreachable.borrow() {
+            Some(why) => Err(refused(why.clone())),
+            None => Ok(()),
+        }
     }
+}
+
+fn refused(why: String) -> Error {
+    Error::Refused { by: "the NATS server".into(), why }
+}
+
+fn is_forbidden(complaint: &str) -> bool {
+    complaint.to_ascii_lowercase().contains("permissions violation")
+}
+
+fn remedy(complaint: &str) -> String {
+    format!("the server says: {complaint}; give this user that permission")
 }
 
 /// Whether this is what the client below says when the server does not know us, or we can't sign.
@@ -112,7 +194,7 @@ mod tests {
 
     #[test]
     fn pauses_grow_and_differ() {
-        let link = Link::new();
+        let link = Link::new("_INBOX");
         assert_eq!(link.pause(1), Duration::ZERO);
         link.note(&Event::Connected);
         assert!((0..100).all(|_| link.pause(1) <= Duration::from_millis(50)));
@@ -121,8 +203,22 @@ mod tests {
     }
 
     #[test]
+    fn a_forbidden_inbox_stands_until_a_connection_is_made() {
+        let link = Link::new("_INBOX_web");
+        let forbidden = |subject: &str| {
+            Event::ServerError(ServerError::Other(format!("Permissions Violation for Subscription to \"{subject}\"")))
+        };
+        link.note(&forbidden("_INBOX_webber.x.*"));
+        link.check().unwrap();
+        link.note(&forbidden("_INBOX_web.x.*"));
+        assert!(link.check().unwrap_err().to_string().contains("no answer reaches this user"));
+        link.note(&Event::Connected);
+        link.check().unwrap();
+    }
+
+    #[test]
     fn a_refusal_stands_until_a_connection_is_made() {
-        let link = Link::new();
+        let link = Link::new("_INBOX");
         let refusal = ClientError::Other(ConnectErrorKind::AuthorizationViolation.to_string());
         link.note(&Event::ClientError(refusal));
         assert!(link.check().unwrap_err().to_string().contains("authorization violation"));

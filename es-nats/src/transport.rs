@@ -7,7 +7,7 @@ use bytes::Bytes;
 use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{Nats, NatsOptions, answer, headers, subject};
+use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, subject};
 
 /// Carries calls to the services of [`NatsServer`](crate::NatsServer)s, or of anything else that speaks protobuf over NATS.
 ///
@@ -85,6 +85,8 @@ impl NatsTransport {
         let mut headers = Some(headers);
         let timed_out = || Error::Timeout { after: call.after };
         let mut connects = self.nats.link().watch();
+        let mut complaints = self.nats.link().complaints();
+        self.nats.link().check().map_err(Failure::NotDone)?;
         let mut sent = false;
         let mut refused = 0;
         loop {
@@ -112,6 +114,12 @@ impl NatsTransport {
                 answer = timeout_at(until, self.nats.client().send_request(call.subject.clone(), request)) => answer.ok(),
                 // What was under way may be lost with the old connection.
                 Ok(()) = connects.changed() => None,
+                forbidden = self.nats.link().forbidden(&mut complaints, &call.subject) => {
+                    return Err(match forbidden {
+                        Forbidden::Call(error) => Failure::after(sent, error),
+                        Forbidden::Answer(error) => Failure::Unknown(error),
+                    });
+                }
             };
             match answer {
                 Some(Ok(Message { payload, .. })) => match (call.read)(&payload) {

@@ -149,7 +149,7 @@ impl Inner {
         if work.serving.is_none() {
             work.serving = Some(Serving::start(&self.nats, self.store.clone()).await?);
         }
-        let advanced = self.page(work, store).await;
+        let advanced = self.nats.link().explained(self.page(work, store)).await;
         if advanced.is_err() {
             // The next session finds out what became of the messages that are under way.
             work.stop();

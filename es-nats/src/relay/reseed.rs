@@ -23,7 +23,7 @@ impl Relay {
     /// [`CheckpointMoved`](Error::CheckpointMoved) while a relay in another process has the stream; or what the server or
     /// the storage reports.
     pub async fn reseed(&self) -> Result<()> {
-        self.0.reseed().await
+        self.0.nats.link().explained(self.0.reseed()).await
     }
 }
 

@@ -41,7 +41,7 @@ impl Relay {
     /// [`Diverged`](es_core::Error::Diverged) when the stream is gone or another store's, or what the server or the
     /// storage reports.
     pub async fn verify(&self) -> Result<Verified> {
-        self.0.verify().await
+        self.0.nats.link().explained(self.0.verify()).await
     }
 }
 

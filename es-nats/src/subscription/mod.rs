@@ -58,7 +58,7 @@ impl Subscription {
     /// [`Unavailable`](Error::Unavailable) when there is no such stream yet, or the server does not answer;
     /// [`Diverged`](Error::Diverged) when it is no copy of a store.
     pub async fn open(nats: &Nats, stream: impl Into<String>) -> Result<Self> {
-        let (source, head) = Source::open(nats, stream.into()).await?;
+        let (source, head) = nats.link().explained(Source::open(nats, stream.into())).await?;
         let head = watch::Sender::new(head);
         let _watching = Watching::start(source.clone(), head.clone());
         let (idle, runtime) = (Mutex::default(), Handle::current());
@@ -115,7 +115,10 @@ impl EventLog for Subscription {
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
         let (inner, filter) = (Arc::clone(&self.0), filter.clone());
         // On the runtime of the connection: whoever waits for the page need not be on one.
-        let reading = self.0.runtime.spawn(async move { inner.read(after, limit, &filter).await });
+        let reading = self.0.runtime.spawn(async move {
+            let link = inner.source.nats().link();
+            link.explained(inner.read(after, limit, &filter)).await
+        });
         Box::pin(async move { reading.await.unwrap_or_else(|_| Err(Error::ShuttingDown)) })
     }
 

@@ -54,6 +54,10 @@ impl Source {
         Ok((Self { nats: nats.clone(), prefix, store, created, stream }, head))
     }
 
+    pub(super) fn nats(&self) -> &Nats {
+        &self.nats
+    }
+
     pub(super) fn stream(&self) -> &str {
         &self.stream.cached_info().config.name
     }
