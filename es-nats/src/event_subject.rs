@@ -10,7 +10,6 @@ use crate::escape::token;
 pub(crate) const PREFIX: &str = "evt";
 
 /// So many subjects a consumer is given at most; more of them are covered by fewer that take more.
-#[allow(dead_code, reason = "for subscriptions")]
 const MOST: usize = 64;
 
 /// Refuses a prefix that is not made of plain tokens: letters, digits, `-` and `_`, with dots between them.
@@ -49,7 +48,6 @@ pub(crate) fn event_subject(prefix: &str, meta: &EventMeta) -> String {
 ///
 /// Events of some types, in streams of whatever type, together with the unknown ones of some stream types, are only
 /// covered by everything of the tenant: name the stream types ([`Filter::stream_types`]) to be sent less.
-#[allow(dead_code, reason = "for subscriptions")]
 pub(crate) fn subjects_of(prefix: &str, filter: &Filter) -> Vec<String> {
     let tenant = filter.tenant.as_ref().map_or("*".into(), |tenant| token(tenant.as_str()));
     let all = || match filter.tenant {

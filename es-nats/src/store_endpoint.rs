@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_nats::{Client, Message, Subscriber, client::RequestErrorKind};
 use bytes::{Bytes, BytesMut};
 use es_core::{
-    AppError, Error, EventLog, Filter, Result,
+    AppError, Error, EventLog, Filter, Result, StoreIdentity,
     error::DecodeError,
     wire::{ReadEventRequest, ReadEventResponse},
 };
@@ -23,6 +23,8 @@ use crate::{
 const GROUP: &str = "es";
 /// More than an answer has beside its piece of the envelope.
 const OVERHEAD: usize = 128;
+/// Bytes of the largest event that is taken from whoever answers.
+const LARGEST: u64 = 64 << 20;
 
 fn subject(store: Uuid) -> String {
     format!("es.store.{store}.events")
@@ -78,12 +80,13 @@ async fn answer(store: &dyn EventLog, request: &Bytes, room: usize) -> Result<Re
 /// An event of a store, from whoever relays it.
 ///
 /// # Errors
-/// [`Unavailable`](Error::Unavailable) when nobody does now; [`Rejected`](Error::Rejected) with `NO_SUCH_EVENT` when the
-/// store does not have it; [`Corrupt`](Error::Corrupt) when what came is not that event.
-#[allow(dead_code, reason = "for subscriptions")]
-pub(crate) async fn stored_event(client: &Client, store: Uuid, position: u64) -> Result<Envelope> {
+/// [`Unavailable`](Error::Unavailable) when nobody does now, or when the one who answered has the store in another epoch,
+/// from before or after it was restored; [`Rejected`](Error::Rejected) with `NO_SUCH_EVENT` when the store does not have
+/// it; [`Corrupt`](Error::Corrupt) when what came is not that event, or larger than 64 MiB.
+pub(crate) async fn stored_event(client: &Client, store: &StoreIdentity, position: u64) -> Result<Envelope> {
+    let StoreIdentity { id: store, epoch } = *store;
     let (subject, mut envelope) = (subject(store), BytesMut::new());
-    let corrupt = |why: &str| Error::Corrupt { what: format!("event {position} of store {store}"), why: why.into() };
+    let corrupt = |why: String| Error::Corrupt { what: format!("event {position} of store {store}"), why };
     loop {
         let request = ReadEventRequest { position, offset: envelope.len() as u64 }.encode_to_vec();
         let answer = client.request(subject.clone(), request.into()).await.map_err(|error| match error.kind() {
@@ -97,17 +100,30 @@ pub(crate) async fn stored_event(client: &Client, store: Uuid, position: u64) ->
         if let Some(error) = answer.error {
             return Err(AppError::from(error).into());
         }
+        if answer.size > LARGEST {
+            return Err(corrupt(format!("it is to have {} bytes; at most {LARGEST} are taken", answer.size)));
+        }
         envelope.extend_from_slice(&answer.chunk);
         if envelope.len() as u64 >= answer.size {
             break;
         }
         if answer.chunk.is_empty() {
-            return Err(corrupt("a piece of it is empty"));
+            return Err(corrupt("a piece of it is empty".into()));
         }
     }
     let envelope = Envelope::decode(&envelope.freeze())?;
-    match (&envelope.content, envelope.store.id == store && envelope.meta.position == position) {
-        (Content::Whole(_), true) => Ok(envelope),
-        _ => Err(corrupt("another event came")),
+    let is_it = envelope.store.id == store && envelope.meta.position == position;
+    if !is_it || !matches!(envelope.content, Content::Whole(_)) {
+        return Err(corrupt("another event came".into()));
     }
+    // Another relay of the store may answer next; this one's event is not the one that was published.
+    if envelope.store.epoch != epoch {
+        let answered = envelope.store.epoch;
+        let why = format!(
+            "event {position} of store {store} was asked for in epoch {epoch}, and who answered has the store in epoch \
+             {answered}: it was restored in between; end the relay of the former store, and open the subscription again"
+        );
+        return Err(Error::Unavailable { why });
+    }
+    Ok(envelope)
 }

@@ -153,7 +153,7 @@ impl Source {
 
     /// An event that the stream does not have, from its store.
     pub(super) async fn fetch(&self, position: u64) -> Result<RecordedEvent> {
-        let envelope = stored_event(self.nats.client(), self.store.id, position).await?;
+        let envelope = stored_event(self.nats.client(), &self.store, position).await?;
         envelope.into_event().ok_or_else(|| Error::Corrupt {
             what: format!("event at position {position}"),
             why: "its store has answered without its content".into(),

@@ -1,0 +1,82 @@
+//! Events that are asked of the store, and who answers.
+
+use std::time::Duration;
+
+use es_core::{
+    AggregateId, Commit, Error, EventLog, EventStore, Expected, Filter, NewEvent, Runner, StreamKey, runner::Running,
+    wire::ReadEventResponse,
+};
+use es_nats::{Relay, Subscription};
+use es_sqlite::SqliteStore;
+use futures_util::StreamExt;
+use prost::Message;
+use test_servers::NatsServer;
+use tokio::time::timeout;
+
+use crate::support::{Rig, STREAM, log};
+
+const PATIENCE: Duration = Duration::from_secs(30);
+
+/// A stream with one event that is too large for it, and its reader. No relay runs.
+async fn with_a_stub() -> (Rig, Subscription) {
+    let rig = Rig::with(NatsServer::builder().config("max_payload: 16384").start().await.unwrap()).await;
+    let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("acc.1").unwrap());
+    let event = NewEvent::raw("bank.v1.MoneyDeposited", vec![7; 50_000]);
+    rig.store.append(Commit::append(stream, Expected::Any, vec![event])).await.unwrap();
+    let running = rig.start().await;
+    rig.relayed(&running).await;
+    let subscription = Subscription::open(&rig.nats().await, STREAM).await.unwrap();
+    assert_eq!(subscription.read_all(0, 1, &Filter::all()).await.unwrap().events, log(&rig.store).await);
+    running.shutdown().await;
+    (rig, subscription)
+}
+
+async fn relay(rig: &Rig, store: &SqliteStore, stream: &str) -> Running {
+    let relay = Relay::builder(&rig.nats().await).stream(stream).prefix(stream).build(store).await.unwrap();
+    let running = Runner::new(store.clone()).run(relay).start().unwrap();
+    running.wait_for_position(&format!("relay:{stream}"), 1, PATIENCE).await.unwrap();
+    running
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restored_store_does_not_answer_readers_of_the_one_before() {
+    let (rig, subscription) = with_a_stub().await;
+    rig.store.backup(rig.path("restored.db")).await.unwrap();
+    let connection = rusqlite::Connection::open(rig.path("restored.db")).unwrap();
+    connection.execute("UPDATE es_meta SET epoch = epoch + 1", ()).unwrap();
+    drop(connection);
+    let restored = SqliteStore::open(rig.path("restored.db")).await.unwrap();
+
+    let running = relay(&rig, &restored, "copy").await;
+    let error = subscription.read_all(0, 1, &Filter::all()).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable { .. }), "{error}");
+    let said = error.to_string();
+    assert!(said.contains("asked for in epoch 0") && said.contains("in epoch 1: it was restored"), "{said}");
+    let copy = Subscription::open(&rig.nats().await, "copy").await.unwrap();
+    assert_eq!(copy.read_all(0, 1, &Filter::all()).await.unwrap().events, log(&restored).await);
+    running.shutdown().await;
+
+    let running = rig.start().await;
+    rig.relayed(&running).await;
+    assert_eq!(subscription.read_all(0, 1, &Filter::all()).await.unwrap().events, log(&rig.store).await);
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_answer_that_never_ends_is_not_taken() {
+    let (rig, subscription) = with_a_stub().await;
+    let client = async_nats::connect(rig.server.url()).await.unwrap();
+    let subject = format!("es.store.{}.events", rig.store.identity().id);
+    let mut requests = client.subscribe(subject).await.unwrap();
+    client.flush().await.unwrap();
+    tokio::spawn(async move {
+        let endless = ReadEventResponse { size: u64::MAX, chunk: vec![0; 10_000], error: None }.encode_to_vec();
+        while let Some(request) = requests.next().await {
+            client.publish(request.reply.unwrap(), endless.clone().into()).await.unwrap();
+        }
+    });
+    let all = Filter::all();
+    let error = timeout(PATIENCE, subscription.read_all(0, 1, &all)).await.expect("it ends").unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+    assert!(error.to_string().contains("at most 67108864 are taken"), "{error}");
+}
