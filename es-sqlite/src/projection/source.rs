@@ -53,8 +53,8 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Reads a log in the thread that asks, for which a store's own reading connections are not waited for: others may hold
-/// them until that thread is done.
+/// Reads a log in the thread that asks: of a store through a connection of its own, so that no others wait for theirs
+/// meanwhile.
 pub(super) enum Feed {
     Reader(Box<Reader>),
     Copy(Arc<dyn EventLog>),
@@ -65,15 +65,6 @@ impl Feed {
         match self {
             Self::Reader(reader) => log::read(reader.parts(), after, limit, filter),
             Self::Copy(log) => blocking::wait(log.read_all(after, limit, filter)),
-        }
-    }
-
-    pub(super) fn head(&self) -> Result<u64, Error> {
-        match self {
-            Self::Reader(reader) => {
-                log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
-            }
-            Self::Copy(log) => blocking::wait(log.head()),
         }
     }
 }

@@ -7,7 +7,7 @@ use std::{
 
 use es_core::{Error, Page, Rebuilding, RecordedEvent};
 
-use super::scratch::Scratch;
+use super::{last::Last, scratch::Scratch};
 use crate::{
     blocking,
     long::Stop,
@@ -34,10 +34,11 @@ const TOLD: Duration = Duration::from_secs(1);
 pub(super) struct Making {
     pub(super) inner: Arc<Inner>,
     pub(super) scratch: Scratch,
-    /// The log: the writer must not wait for a turn at reading it that others may hold.
     pub(super) feed: Feed,
     /// Up to where events are in it.
     pub(super) position: u64,
+    /// What comes behind them.
+    pub(super) last: Last,
 }
 
 impl Making {
@@ -63,7 +64,7 @@ impl Making {
             })?;
         }
         let feed = source.feed()?;
-        Ok(Self { inner, scratch, feed, position: 0 })
+        Ok(Self { inner, scratch, feed, position: 0, last: Last::default() })
     }
 
     /// Handles events until the head is near.
