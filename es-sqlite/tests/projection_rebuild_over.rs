@@ -5,6 +5,7 @@ mod support;
 use std::{
     fmt,
     future::Future,
+    path::Path,
     sync::{
         Arc, Mutex,
         atomic::{AtomicU32, Ordering},
@@ -22,7 +23,9 @@ use es_sqlite::SqliteProjection;
 use support::{
     AccountOpened, MoneyDeposited,
     balances::{balances, expected, rows},
-    folder, stream,
+    folder,
+    rebuild::scratch_files,
+    stream,
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -37,24 +40,43 @@ struct Remote {
     store: MemoryStore,
     runtime: Handle,
     meanwhile: Arc<Mutex<Option<Arc<Meanwhile>>>>,
+    fails: Arc<Mutex<Fails>>,
+    /// A rebuild's questions so far.
+    asked: Arc<AtomicU32>,
 }
+
+/// How a rebuild's nth question fails.
+type Fails = Box<dyn FnMut(u32) -> Option<Error> + Send>;
 
 impl Remote {
     fn new() -> Self {
-        Self { store: MemoryStore::new(), runtime: Handle::current(), meanwhile: Arc::default() }
+        let fails: Fails = Box::new(|_| None);
+        let fails = Arc::new(Mutex::new(fails));
+        let (meanwhile, asked) = Default::default();
+        Self { store: MemoryStore::new(), runtime: Handle::current(), meanwhile, fails, asked }
+    }
+
+    fn fail(&self, how: impl FnMut(u32) -> Option<Error> + Send + 'static) {
+        self.asked.store(0, Ordering::Relaxed);
+        *self.fails.lock().unwrap() = Box::new(how);
     }
 
     fn answer<'a, T: Send + 'static>(
         &self,
-        answer: impl Future<Output = es_core::Result<T>> + Send + 'static,
+        found: impl Future<Output = es_core::Result<T>> + Send + 'static,
     ) -> BoxFuture<'a, es_core::Result<T>> {
         // The thread of a rebuild is outside the runtime.
-        let meanwhile = match Handle::try_current() {
-            Ok(_) => None,
-            Err(_) => self.meanwhile.lock().unwrap().clone(),
+        let is_rebuild = Handle::try_current().is_err();
+        let meanwhile = self.meanwhile.lock().unwrap().clone().filter(|_| is_rebuild);
+        let failure = match is_rebuild {
+            true => (self.fails.lock().unwrap())(self.asked.fetch_add(1, Ordering::Relaxed)),
+            false => None,
         };
         let task = self.runtime.spawn(async move {
-            let answer = answer.await;
+            let answer = match failure {
+                Some(error) => Err(error),
+                None => found.await,
+            };
             if let Some(meanwhile) = meanwhile {
                 meanwhile().await;
             }
@@ -163,4 +185,61 @@ fn a_runner_on_the_only_thread_goes_on_beside_a_rebuild() {
         assert_eq!(rows(&projection).await, expected(&[("ada", i64::from(MOVES) + 1)]));
         running.shutdown().await;
     });
+}
+
+/// A log with ten deposits, and their read model.
+async fn ten_deposits(read: &Path) -> (Remote, SqliteProjection) {
+    let log = Remote::new();
+    open(&log.store).await;
+    for _ in 0..10 {
+        deposit(&log.store).await;
+    }
+    let projection = balances().build_over(read, log.clone()).unwrap();
+    (log, projection)
+}
+
+fn unavailable() -> Error {
+    Error::Unavailable { why: "the connection was lost".into() }
+}
+
+#[tokio::test]
+async fn a_log_that_is_out_of_reach_for_a_while_is_asked_again() {
+    let (_folder, path) = folder();
+    let (log, projection) = ten_deposits(&path).await;
+    // Each question fails twice.
+    log.fail(|asked| (asked % 3 != 2).then(unavailable));
+    assert_eq!(projection.rebuild().await.unwrap(), 11);
+    assert_eq!(rows(&projection).await, expected(&[("ada", 10)]));
+    assert!(log.asked.load(Ordering::Relaxed) >= 9, "a page and the head, and the head again");
+}
+
+#[tokio::test]
+async fn what_would_not_heal_ends_the_rebuild() {
+    let (_folder, path) = folder();
+    let (log, projection) = ten_deposits(&path).await;
+    log.fail(|_| Some(Error::ShuttingDown));
+    let error = projection.rebuild().await.unwrap_err();
+    assert!(matches!(error, Error::ShuttingDown), "{error}");
+    log.fail(|_| Some(Error::Corrupt { what: "event 3".into(), why: "a test's".into() }));
+    let error = projection.rebuild().await.unwrap_err();
+    assert!(matches!(error, Error::Corrupt { .. }), "{error}");
+}
+
+#[tokio::test]
+async fn a_rebuild_that_waits_for_its_log_can_be_given_up() {
+    let (_folder, path) = folder();
+    let (log, projection) = ten_deposits(&path).await;
+    let (tell, mut told) = tokio::sync::mpsc::unbounded_channel();
+    log.fail(move |asked| {
+        let _ = tell.send(asked);
+        Some(unavailable())
+    });
+    tokio::select! {
+        _ = projection.rebuild() => panic!("it waits"),
+        // The next pause is longer than another rebuild waits for the scratch file.
+        () = async { while told.recv().await.unwrap() < 6 {} } => {}
+    }
+    log.fail(|_| None);
+    assert_eq!(projection.rebuild().await.unwrap(), 11);
+    assert!(scratch_files(&path).is_empty());
 }

@@ -70,12 +70,11 @@ impl Making {
     /// Handles events until the head is near.
     pub(super) fn fill(&mut self, stop: Stop<'_>, pace: &mut Pace<'_>) -> Result<(), Error> {
         loop {
-            let Page { events, scanned_to } = self.feed.page(self.position, PAGE, &self.inner.filter)?;
+            let Page { events, scanned_to } = self.feed.page(self.position, PAGE, &self.inner.filter, stop)?;
             self.handle(&events, stop)?;
             self.position = scanned_to;
             stop()?;
-            // Through the store, which says when it is closed.
-            let head = blocking::wait(self.inner.source.log().head())?;
+            let head = self.inner.source.head(stop)?;
             pace.tell(self.position, head);
             if head.saturating_sub(self.position) <= NEAR_HEAD {
                 return Ok(());

@@ -6,6 +6,7 @@ use rusqlite::Connection;
 use super::fill::Making;
 use crate::{
     blocking,
+    long::Stop,
     projection::{Inner, target::Target},
 };
 
@@ -16,8 +17,8 @@ const MOST: u64 = 1_000;
 #[derive(Default)]
 pub(super) struct Last {
     pub(super) pages: Vec<Page>,
-    /// How far they were asked for. They end earlier where the log does.
-    pub(super) goal: u64,
+    /// A present read model up to here may be replaced: its checkpoint does not go back.
+    covered: u64,
 }
 
 impl Last {
@@ -32,20 +33,21 @@ impl Last {
         let (mut pages, mut reached) = (Vec::new(), position);
         while reached < goal {
             let next = page(reached, usize::try_from(goal - reached).unwrap_or(usize::MAX))?;
-            // The store was restored to an older state: the log ends before the present read model.
             if next.scanned_to == reached {
                 break;
             }
             reached = next.scanned_to;
             pages.push(next);
         }
-        Ok(Self { pages, goal })
+        // Where the log ends before the present read model, the store was restored to an older state. A log that only
+        // did not hand over all up to its head is read again.
+        let is_restored = head < present && reached >= head;
+        Ok(Self { pages, covered: if is_restored { present.max(reached) } else { reached } })
     }
 
-    /// Whether a read model in place of one that is here would not be behind it, unless the log ends before.
+    /// Whether these pages suffice in place of a read model that has come so far.
     pub(super) fn covers(&self, present: u64) -> bool {
-        let read_to = self.pages.last().map_or(0, |page| page.scanned_to);
-        present <= self.goal.max(read_to)
+        present <= self.covered
     }
 }
 
@@ -55,15 +57,15 @@ impl Making {
     ///
     /// For one in the store's own file they are read inside the transaction: it may hold commits that are not visible
     /// outside yet, and that the present read model has followed.
-    pub(super) fn read_last(&mut self) -> Result<(), Error> {
+    pub(super) fn read_last(&mut self, stop: Stop<'_>) -> Result<(), Error> {
         let Self { inner, feed, position, last, .. } = self;
         let Inner { target, filter, source, .. } = &**inner;
         if let Target::Store(_) = target {
             return Ok(());
         }
         let present = blocking::wait(target.readers().read(|reader| present_checkpoint(inner, &reader.connection)))?;
-        let head = blocking::wait(source.log().head())?;
-        *last = Last::read(*position, head, present, |after, limit| feed.page(after, limit, filter))?;
+        let head = source.head(stop)?;
+        *last = Last::read(*position, head, present, |after, limit| feed.page(after, limit, filter, stop))?;
         Ok(())
     }
 }
@@ -74,4 +76,36 @@ pub(super) fn present_checkpoint(inner: &Inner, connection: &Connection) -> Resu
         .prepare_cached("SELECT coalesce(max(position), 0) FROM es_checkpoints WHERE name = ?1 AND store_id = ?2")
         .and_then(|mut select| select.query_row((&inner.name, inner.store_id().as_bytes()), |row| row.get(0)))
         .map_err(|error| inner.target.place().error("reading a checkpoint", error))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Reads of a log with commits of two events, which hands over those up to a position.
+    fn read(position: u64, head: u64, present: u64, there: u64) -> (u64, u64) {
+        let page = |after: u64, limit: usize| {
+            let scanned_to = (after + limit as u64).next_multiple_of(2).min(there).max(after);
+            Ok(Page { events: Vec::new(), scanned_to })
+        };
+        let last = Last::read(position, head, present, page).unwrap();
+        (last.pages.last().map_or(position, |page| page.scanned_to), last.covered)
+    }
+
+    #[test]
+    fn it_is_read_to_the_head_and_to_where_the_present_read_model_is() {
+        assert_eq!(read(90, 100, 0, 100), (100, 100));
+        assert_eq!(read(100, 100, 100, 100), (100, 100), "nothing is left");
+        assert_eq!(read(90, 100, 0, 104), (100, 100));
+        assert_eq!(read(90, 5_000, 0, 5_000), (90 + MOST, 90 + MOST), "the head is far");
+        assert_eq!(read(90, 5_000, 3_000, 5_000), (3_000, 3_000), "but the present read model is there");
+        assert_eq!(read(90, 99, 0, 100), (100, 100), "to the end of a commit");
+    }
+
+    #[test]
+    fn only_a_log_that_ends_before_the_present_read_model_takes_it_back() {
+        assert_eq!(read(90, 100, 120, 100), (100, 120));
+        assert_eq!(read(90, 120, 120, 100), (100, 100), "the rest is on its way");
+        assert_eq!(read(90, 110, 120, 100), (100, 100), "the rest is on its way");
+    }
 }

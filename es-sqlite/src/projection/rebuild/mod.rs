@@ -43,6 +43,9 @@ impl SqliteProjection {
     /// afterwards. One that has stopped before goes on when its runner is told to [`resume`](es_core::Running::resume),
     /// which [`Running::rebuild`](es_core::Running::rebuild) does.
     ///
+    /// Where the read model is made from a [log elsewhere](crate::SqliteProjectionBuilder::build_over) that is
+    /// unavailable for a while, the rebuild waits for it, until the future is dropped.
+    ///
     /// After an error, and when the future is dropped before that transaction, the present read model is as it was, and
     /// the scratch file is removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)
     /// or rebuild.
@@ -140,7 +143,7 @@ impl Inner {
         let position = loop {
             making.fill(stop, &mut pace)?;
             making.refuse_made_by_hooks()?;
-            making.read_last()?;
+            making.read_last(stop)?;
             match self.place(making)? {
                 ControlFlow::Break(position) => break position,
                 // Each time there is less to read and less to handle before the next.
