@@ -1,15 +1,24 @@
 //! The log a read model is made from.
 
-use std::{fmt, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::Arc,
+    thread,
+    time::{Duration, Instant},
+};
 
-use es_core::{Error, EventLog, Filter, Page};
+use es_core::{Error, EventLog, Filter, Page, Retry, subscriber::pause_before_retry};
 
 use crate::{
     SqliteStore, blocking,
     connection::{self, Role},
     log,
+    long::Stop,
     reader::Reader,
 };
+
+/// How long a pause goes on, at most, when nobody waits for its end any more.
+const BETWEEN_STOPS: Duration = Duration::from_millis(50);
 
 /// A store's log, or a copy of one that was recorded elsewhere.
 #[derive(Clone)]
@@ -34,6 +43,14 @@ impl Source {
         }
     }
 
+    /// The head, for a thread that may wait. A store says here when it is closed.
+    pub(super) fn head(&self, stop: Stop<'_>) -> Result<u64, Error> {
+        match self {
+            Self::Store(store) => blocking::wait(store.head()),
+            Self::Copy(log) => patiently(stop, || blocking::wait(log.head())),
+        }
+    }
+
     /// Opens it for a thread that reads on its own.
     pub(super) fn feed(&self) -> Result<Feed, Error> {
         match self {
@@ -53,27 +70,38 @@ impl fmt::Debug for Source {
     }
 }
 
-/// Reads a log in the thread that asks, for which a store's own reading connections are not waited for: others may hold
-/// them until that thread is done.
+/// Reads a log in the thread that asks: of a store through a connection of its own, so that no others wait for theirs
+/// meanwhile.
 pub(super) enum Feed {
     Reader(Box<Reader>),
     Copy(Arc<dyn EventLog>),
 }
 
 impl Feed {
-    pub(super) fn page(&mut self, after: u64, limit: usize, filter: &Filter) -> Result<Page, Error> {
+    pub(super) fn page(&mut self, after: u64, limit: usize, filter: &Filter, stop: Stop<'_>) -> Result<Page, Error> {
         match self {
             Self::Reader(reader) => log::read(reader.parts(), after, limit, filter),
-            Self::Copy(log) => blocking::wait(log.read_all(after, limit, filter)),
+            Self::Copy(log) => patiently(stop, || blocking::wait(log.read_all(after, limit, filter))),
         }
     }
+}
 
-    pub(super) fn head(&self) -> Result<u64, Error> {
-        match self {
-            Self::Reader(reader) => {
-                log::head(&reader.connection).map_err(|error| reader.place.error("reading the head", error))
+/// Asks a log elsewhere until it answers: it may be out of reach for a while. One that is closed won't come back.
+fn patiently<T>(stop: Stop<'_>, ask: impl Fn() -> Result<T, Error>) -> Result<T, Error> {
+    let mut failures = 0_u32;
+    loop {
+        match ask() {
+            Err(error) if error.retry() == Retry::Safe && !matches!(error, Error::ShuttingDown) => {
+                failures = failures.saturating_add(1);
+                let pause = pause_before_retry(failures);
+                tracing::warn!(%error, failures, ?pause, "the log could not be read; will try again");
+                let until = Instant::now() + pause;
+                while let Some(left) = until.checked_duration_since(Instant::now()).filter(|left| !left.is_zero()) {
+                    stop()?;
+                    thread::sleep(left.min(BETWEEN_STOPS));
+                }
             }
-            Self::Copy(log) => blocking::wait(log.head()),
+            answer => return answer,
         }
     }
 }

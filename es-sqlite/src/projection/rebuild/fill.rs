@@ -7,7 +7,7 @@ use std::{
 
 use es_core::{Error, Page, Rebuilding, RecordedEvent};
 
-use super::scratch::Scratch;
+use super::{last::Last, scratch::Scratch};
 use crate::{
     blocking,
     long::Stop,
@@ -34,10 +34,11 @@ const TOLD: Duration = Duration::from_secs(1);
 pub(super) struct Making {
     pub(super) inner: Arc<Inner>,
     pub(super) scratch: Scratch,
-    /// The log: the writer must not wait for a turn at reading it that others may hold.
     pub(super) feed: Feed,
     /// Up to where events are in it.
     pub(super) position: u64,
+    /// What comes behind them.
+    pub(super) last: Last,
 }
 
 impl Making {
@@ -63,18 +64,17 @@ impl Making {
             })?;
         }
         let feed = source.feed()?;
-        Ok(Self { inner, scratch, feed, position: 0 })
+        Ok(Self { inner, scratch, feed, position: 0, last: Last::default() })
     }
 
     /// Handles events until the head is near.
     pub(super) fn fill(&mut self, stop: Stop<'_>, pace: &mut Pace<'_>) -> Result<(), Error> {
         loop {
-            let Page { events, scanned_to } = self.feed.page(self.position, PAGE, &self.inner.filter)?;
+            let Page { events, scanned_to } = self.feed.page(self.position, PAGE, &self.inner.filter, stop)?;
             self.handle(&events, stop)?;
             self.position = scanned_to;
             stop()?;
-            // Through the store, which says when it is closed.
-            let head = blocking::wait(self.inner.source.log().head())?;
+            let head = self.inner.source.head(stop)?;
             pace.tell(self.position, head);
             if head.saturating_sub(self.position) <= NEAR_HEAD {
                 return Ok(());

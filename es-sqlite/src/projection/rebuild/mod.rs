@@ -2,12 +2,14 @@
 
 mod copy;
 mod fill;
+mod last;
 mod neighbours;
 mod scratch;
 mod switch;
 
 use std::{
     future::poll_fn,
+    ops::ControlFlow,
     pin::pin,
     sync::{Arc, Mutex, PoisonError},
     task::{Poll, ready},
@@ -40,6 +42,9 @@ impl SqliteProjection {
     /// A projection that would stop since its [hooks changed](Self#when-its-hooks-change) waits meanwhile, and goes on
     /// afterwards. One that has stopped before goes on when its runner is told to [`resume`](es_core::Running::resume),
     /// which [`Running::rebuild`](es_core::Running::rebuild) does.
+    ///
+    /// Where the read model is made from a [log elsewhere](crate::SqliteProjectionBuilder::build_over) that is
+    /// unavailable for a while, the rebuild waits for it, until the future is dropped.
     ///
     /// After an error, and when the future is dropped before that transaction, the present read model is as it was, and
     /// the scratch file is removed; one that a killed program left is removed by the next [`build`](crate::SqliteProjectionBuilder::build)
@@ -135,8 +140,23 @@ impl Inner {
         let mut pace = Pace::new(&self.name, report);
         blocking::wait(self.target.readers().read(|reader| self.spare_neighbours(&reader.connection)))?;
         let mut making = Making::start(Arc::clone(self))?;
-        making.fill(stop, &mut pace)?;
-        making.refuse_made_by_hooks()?;
+        let position = loop {
+            making.fill(stop, &mut pace)?;
+            making.refuse_made_by_hooks()?;
+            making.read_last(stop)?;
+            match self.place(making)? {
+                ControlFlow::Break(position) => break position,
+                // Each time there is less to read and less to handle before the next.
+                ControlFlow::Continue(again) => making = again,
+            }
+        };
+        pace.done(position);
+        Ok(position)
+    }
+
+    /// Breaks with the checkpoint of the new read model once it is in place; gives it back when the present one has
+    /// gone beyond what was read.
+    fn place(&self, making: Making) -> Result<ControlFlow<u64, Making>, Error> {
         // Shared with the writer, which may let go of its share a moment after it has answered; what is inside goes now.
         let making = Arc::new(Mutex::new(Some(making)));
         let shared = Arc::clone(&making);
@@ -146,10 +166,12 @@ impl Inner {
                 None => Err(Error::ShuttingDown),
             }
         }));
-        drop(making.lock().unwrap_or_else(PoisonError::into_inner).take());
-        let position = placed?;
-        pace.done(position);
-        Ok(position)
+        let making = making.lock().unwrap_or_else(PoisonError::into_inner).take();
+        match (placed?, making) {
+            (ControlFlow::Break(position), _) => Ok(ControlFlow::Break(position)),
+            (ControlFlow::Continue(()), Some(making)) => Ok(ControlFlow::Continue(making)),
+            (ControlFlow::Continue(()), None) => Err(Error::ShuttingDown),
+        }
     }
 }
 
