@@ -1,16 +1,20 @@
 //! The connection that transports, servers, relays and subscriptions share.
 
-use std::{error::Error as _, fmt, io, sync::Arc};
+use std::{error::Error as _, fmt, io, sync::Arc, time::Duration};
 
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerError, jetstream, rustls};
 use es_core::{Error, Result};
 
 use crate::{NatsOptions, addresses::Addresses, link::Link, server_check};
 
+/// A server that says nothing is asked whether it is there this often; the third time without an answer it is left.
+const PING: Duration = Duration::from_secs(10);
+
 /// A connection to NATS. Cloning is cheap, and clones share it.
 ///
-/// A connection that is lost is made again, with growing pauses at random. Only a server that refuses us is left alone
-/// for a minute, and meanwhile everything fails with [`Refused`](Error::Refused).
+/// A connection that is lost is made again, with growing pauses at random, and one to a server that has been silent for
+/// half a minute is given up for another. Only a server that refuses us is left alone for a minute, and meanwhile
+/// everything fails with [`Refused`](Error::Refused).
 #[derive(Clone)]
 pub struct Nats {
     client: async_nats::Client,
@@ -41,6 +45,7 @@ impl Nats {
         let mut connect = ConnectOptions::new()
             .require_tls(tls)
             .connection_timeout(options.connect_timeout)
+            .ping_interval(PING)
             .reconnect_delay_callback(move |attempt| pausing.pause(attempt))
             .event_callback(move |event| {
                 noting.note(&event);

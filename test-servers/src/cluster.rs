@@ -93,6 +93,15 @@ impl NatsCluster {
         self.members[index].kill();
     }
 
+    /// Holds a member, as [`NatsServer::stop_signal`]: for the others it is behind a network that loses everything.
+    ///
+    /// # Panics
+    ///
+    /// There are not so many.
+    pub fn hold(&mut self, index: usize) {
+        self.members[index].stop_signal();
+    }
+
     /// Starts a member again, and waits until it has caught up with the others.
     ///
     /// # Errors

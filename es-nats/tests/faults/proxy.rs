@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use async_nats::jetstream;
-use test_servers::{NatsServer, Proxy};
+use test_servers::{NatsServer, Proxy, Way};
 
 use crate::{
     support::is_long,
@@ -19,17 +19,22 @@ async fn a_faulty_network_costs_no_command_and_no_event() {
     }
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_network_that_loses_everything_in_silence_heals() {
+    let silence = Duration::from_secs(if is_long() { 60 } else { 2 });
+    let (server, proxies, whole) = start(1).await;
+    for way in [Way::ToServer, Way::ToClient, Way::Both] {
+        proxies.iter().for_each(|proxy| proxy.black_hole(way));
+        tokio::time::sleep(silence).await;
+        proxies.iter().for_each(Proxy::calm);
+        whole.works(50).await;
+    }
+    whole.check(&jetstream::new(async_nats::connect(server.url()).await.unwrap())).await;
+}
+
 async fn run(seed: u64, time: Duration) {
     eprintln!("to repeat: TORTURE_SEED={seed}");
-    let server = NatsServer::start().await.unwrap();
-    let mut proxies = Vec::new();
-    for part in 0..4 {
-        proxies.push(Proxy::start(server.port(), seed.wrapping_mul(4).wrapping_add(part)).await.unwrap());
-    }
-    let [clients, serving, relay, subscriber] = [0, 1, 2, 3].map(|part: usize| proxies[part].url());
-    let whole = Whole::start(&Wiring { clients, server: serving, relay, subscriber }, |relay| relay).await;
-    whole.works(50).await;
-
+    let (server, proxies, whole) = start(seed).await;
     proxies.iter().for_each(Proxy::chaos);
     let (begun, before) = (Instant::now(), whole.done());
     tokio::time::sleep(time).await;
@@ -38,4 +43,17 @@ async fn run(seed: u64, time: Duration) {
     let begun = Instant::now();
     whole.check(&jetstream::new(async_nats::connect(server.url()).await.unwrap())).await;
     eprintln!("all right {:?} after it", begun.elapsed());
+}
+
+/// A server, and everything else connected to it through proxies.
+async fn start(seed: u64) -> (NatsServer, Vec<Proxy>, Whole) {
+    let server = NatsServer::start().await.unwrap();
+    let mut proxies = Vec::new();
+    for part in 0..4 {
+        proxies.push(Proxy::start(server.port(), seed.wrapping_mul(4).wrapping_add(part)).await.unwrap());
+    }
+    let [clients, serving, relay, subscriber] = [0, 1, 2, 3].map(|part: usize| proxies[part].url());
+    let whole = Whole::start(&Wiring { clients, server: serving, relay, subscriber }, |relay| relay).await;
+    whole.works(50).await;
+    (server, proxies, whole)
 }
