@@ -237,7 +237,7 @@ async fn a_rebuild_that_waits_for_its_log_can_be_given_up() {
     tokio::select! {
         _ = projection.rebuild() => panic!("it waits"),
         // The next pause is longer than another rebuild waits for the scratch file.
-        () = async { while told.recv().await.unwrap() < 6 {} } => {}
+        () = async { while told.recv().await.unwrap() < 7 {} } => {}
     }
     log.fail(|_| None);
     assert_eq!(projection.rebuild().await.unwrap(), 11);
