@@ -27,7 +27,8 @@ pub(crate) fn here<T>(work: impl FnOnce() -> T) -> T {
 /// Waits for a future that another thread completes, without a runtime or inside one.
 pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     here(|| {
-        let mut future = pin!(future);
+        // A task that has used up its turn is asked by tokio's primitives to yield to its runtime, which waits here.
+        let mut future = pin!(tokio::task::unconstrained(future));
         let waker = Waker::from(Arc::new(Unpark(thread::current())));
         loop {
             match future.as_mut().poll(&mut Context::from_waker(&waker)) {
@@ -63,6 +64,17 @@ impl Wake for Unpark {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_task_that_has_used_up_its_turn_can_wait() {
+        let single = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        single.block_on(async {
+            let room = tokio::sync::Semaphore::new(1);
+            for _ in 0..1_000 {
+                drop(wait(room.acquire()).unwrap());
+            }
+        });
+    }
 
     #[test]
     fn work_runs_wherever_it_is_called() {
