@@ -59,6 +59,7 @@ mod answer;
 mod connection;
 mod credentials;
 mod envelope;
+mod errors;
 mod escape;
 mod event_subject;
 mod headers;

@@ -17,6 +17,7 @@ use uuid::Uuid;
 use crate::{
     Nats,
     envelope::{Content, Envelope, EnvelopeWriter},
+    errors::unavailable,
 };
 
 /// All relays of a store answer, each request one of them.
@@ -38,7 +39,7 @@ impl Serving {
     pub(crate) async fn start(nats: &Nats, store: Arc<dyn EventLog>) -> Result<Self> {
         let client = nats.client().clone();
         let requests = client.queue_subscribe(subject(store.identity().id), GROUP.into()).await;
-        let requests = requests.map_err(|error| Error::Unavailable { why: format!("NATS: {error}") })?;
+        let requests = requests.map_err(unavailable)?;
         Ok(Self(tokio::spawn(serve(client, requests, store)).abort_handle()))
     }
 }
@@ -93,7 +94,7 @@ pub(crate) async fn stored_event(client: &Client, store: &StoreIdentity, positio
             RequestErrorKind::NoResponders => {
                 Error::Unavailable { why: format!("no relay of store {store} runs to hand out stored events") }
             }
-            _ => Error::Unavailable { why: format!("NATS: {error}") },
+            _ => unavailable(error),
         })?;
         let answer = ReadEventResponse::decode(answer.payload)
             .map_err(|error| Error::Decode { what: "stored event".into(), source: DecodeError::malformed(error) })?;

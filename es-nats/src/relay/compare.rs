@@ -9,7 +9,8 @@ use async_nats::jetstream::{
 use es_core::{EventLog, Filter, RecordedEvent, Result};
 use futures_util::{StreamExt, stream};
 
-use super::{Inner, errors::connection, verify::Verified};
+use super::{Inner, verify::Verified};
+use crate::errors::unavailable;
 use crate::{
     envelope::{Content, Envelope, EnvelopeWriter},
     event_subject::event_subject,
@@ -78,7 +79,7 @@ fn there(message: Result<StreamMessage, RawMessageError>) -> Result<Option<Strea
     match message {
         Ok(message) => Ok(Some(message)),
         Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(connection(error)),
+        Err(error) => Err(unavailable(error)),
     }
 }
 

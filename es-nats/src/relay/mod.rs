@@ -2,7 +2,6 @@
 
 mod builder;
 mod compare;
-mod errors;
 mod lease;
 mod open;
 mod reseed;

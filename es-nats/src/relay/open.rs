@@ -9,12 +9,14 @@ use es_core::{Error, EventLog, Result};
 
 use super::{
     Inner,
-    errors::{connection, diverged},
     session::{PATIENCE, Session, as_long_as_connected, connection_of, largest_envelope},
     settings,
     verify::Verified,
 };
-use crate::envelope::EnvelopeWriter;
+use crate::{
+    envelope::EnvelopeWriter,
+    errors::{diverged, unavailable},
+};
 
 /// What to do about a stream that can't be gone on with.
 const REMEDY: &str = "nothing was overwritten; restore a newer store, give the relay another stream name, or make the \
@@ -59,7 +61,7 @@ impl Inner {
         if epoch < self.identity.epoch {
             let metadata = settings::metadata(&self.identity);
             let updated = self.context().update_stream(&Config { metadata, ..config.clone() }).await;
-            updated.map_err(connection)?;
+            updated.map_err(unavailable)?;
         }
         if last < confirmed {
             tracing::warn!(name = &*self.name, last, confirmed, "the stream has lost its end; it is published again");
@@ -101,7 +103,7 @@ impl Inner {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
-                _ => Err(connection(error)),
+                _ => Err(unavailable(error)),
             },
         }
     }
@@ -112,7 +114,7 @@ impl Inner {
             CreateStreamErrorKind::JetStream(error) if SETTLED.contains(&error.error_code()) => {
                 Error::Refused { by: "NATS".into(), why: format!("stream `{}`: {error}", self.config.name) }
             }
-            _ => connection(error),
+            _ => unavailable(error),
         })?;
         tracing::info!(name = &*self.name, stream = self.config.name, "made a stream");
         Ok(stream)

@@ -5,7 +5,8 @@ use std::time::Duration;
 use es_core::{Error, Result};
 use tokio::time::sleep;
 
-use super::{Inner, Relay, errors::connection, settings};
+use super::{Inner, Relay, settings};
+use crate::errors::unavailable;
 
 /// Some servers need a moment between deleting a stream and making one of the same name.
 const ATTEMPTS: u32 = 20;
@@ -38,7 +39,7 @@ impl Inner {
         let context = self.context();
         if let Some(stream) = self.find(&context).await? {
             settings::epoch_of(&stream.cached_info().config, &self.identity)?;
-            context.delete_stream(&self.config.name).await.map_err(connection)?;
+            context.delete_stream(&self.config.name).await.map_err(unavailable)?;
         }
         work.confirmed = 0;
         if let Some(held) = work.held.take() {

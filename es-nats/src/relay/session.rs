@@ -14,7 +14,8 @@ use futures_util::{FutureExt, StreamExt};
 use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
-use super::{errors, window::Window};
+use super::window::Window;
+use crate::errors::unavailable;
 use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
 
 /// Without an answer for so long, a server is taken for gone. To be wrong costs some questions.
@@ -98,7 +99,7 @@ impl Session {
         after: u64,
     ) -> Result<Self> {
         let inbox = client.new_inbox();
-        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(errors::connection)?;
+        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(unavailable)?;
         Ok(Self {
             client: client.clone(),
             connects,
@@ -143,7 +144,7 @@ impl Session {
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(position - 1));
         let reply = format!("{}.{position}", self.inbox);
         let sending = self.client.publish_with_reply_and_headers(subject, reply, headers, body);
-        timeout(PATIENCE, sending).await.map_err(|_| self.silent())?.map_err(errors::connection)?;
+        timeout(PATIENCE, sending).await.map_err(|_| self.silent())?.map_err(unavailable)?;
         self.window.sent(&event.meta, bytes);
         while let Some(ack) = self.acks.next().now_or_never() {
             self.answered(ack)?;

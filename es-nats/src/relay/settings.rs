@@ -6,7 +6,7 @@ use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, Stor
 use es_core::{Error, Result, StoreIdentity};
 use uuid::Uuid;
 
-use super::errors::diverged;
+use crate::errors::diverged;
 
 const STORE: &str = "es_store";
 const EPOCH: &str = "es_epoch";

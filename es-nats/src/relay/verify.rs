@@ -4,7 +4,8 @@ use std::ops::RangeInclusive;
 
 use es_core::Result;
 
-use super::{Inner, Relay, errors::diverged, settings};
+use super::{Inner, Relay, settings};
+use crate::errors::diverged;
 
 /// What [`Relay::verify`] has found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

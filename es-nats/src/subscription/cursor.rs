@@ -7,10 +7,8 @@ use es_core::{Error, Filter, Page, RecordedEvent, Result};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
 
-use super::{
-    page::cut,
-    source::{Source, unavailable},
-};
+use super::{page::cut, source::Source};
+use crate::errors::unavailable;
 
 /// Messages asked for at once, at most.
 const AT_ONCE: usize = 4_096;

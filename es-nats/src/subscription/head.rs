@@ -11,7 +11,8 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::source::{Source, unavailable};
+use super::source::Source;
+use crate::errors::unavailable;
 
 /// The server says at least so often that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);

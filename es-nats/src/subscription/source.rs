@@ -12,7 +12,12 @@ use es_core::{Error, RecordedEvent, Result, StoreIdentity};
 
 use xxhash_rust::xxh3::xxh3_64;
 
-use crate::{Content, Envelope, Nats, relay, store_endpoint::stored_event};
+use crate::{
+    Content, Envelope, Nats,
+    errors::{diverged, unavailable},
+    relay,
+    store_endpoint::stored_event,
+};
 
 /// The server's error code for a stream that is not there.
 const NOT_FOUND: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
@@ -169,12 +174,4 @@ fn described(config: &Config) -> Result<(StoreIdentity, String)> {
             Err(diverged(&config.name, format!("its subjects are {}, not those of a relay", subjects.join(", "))))
         }
     }
-}
-
-pub(super) fn unavailable(error: impl std::fmt::Display) -> Error {
-    Error::Unavailable { why: format!("NATS: {error}") }
-}
-
-fn diverged(stream: &str, why: String) -> Error {
-    Error::Diverged { what: format!("stream `{stream}`"), why }
 }

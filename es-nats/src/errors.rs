@@ -3,11 +3,11 @@
 use es_core::Error;
 
 /// The connection did not do it; later it may.
-pub(super) fn connection(error: impl std::fmt::Display) -> Error {
+pub(crate) fn unavailable(error: impl std::fmt::Display) -> Error {
     Error::Unavailable { why: format!("NATS: {error}") }
 }
 
 /// The stream is not what it should be. Nothing was overwritten.
-pub(super) fn diverged(stream: &str, why: impl Into<String>) -> Error {
+pub(crate) fn diverged(stream: &str, why: impl Into<String>) -> Error {
     Error::Diverged { what: format!("stream `{stream}`"), why: why.into() }
 }
