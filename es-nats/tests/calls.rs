@@ -1,6 +1,6 @@
 //! Calls over NATS, from a generated client to a generated server and back.
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
@@ -11,13 +11,13 @@ use bank::{
         OpenAccountCommand, TransferCommand, WithdrawCommand,
     },
 };
-use common::{SERVICE, Teller, client, connect, deposit, memory, serve, tap::Tap, until, within};
 use es_core::{
     CommandId, Error, EventLog, EventStore, LocalBus, Metadata, Request, Result, Retry, Status, Tenant, Transport, wire,
 };
 use es_nats::{Nats, NatsServer, NatsTransport};
 use es_sqlite::SqliteStore;
 use prost::Message;
+use support::{SERVICE, Teller, client, connect, deposit, memory, serve, tap::Tap, until, within};
 
 /// What a user of the bank does, whatever carries the calls.
 async fn story(transport: impl Transport) -> Result<()> {

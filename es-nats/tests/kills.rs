@@ -2,7 +2,7 @@
 //!
 //! Twenty kills; `TORTURE=200 cargo test -p es-nats --test kills` makes it more.
 
-mod common;
+mod support;
 
 use std::{
     sync::{
@@ -13,10 +13,10 @@ use std::{
 };
 
 use bank::bank::v1::{AccountCommandServiceClient, AccountCommandServiceServer, AccountRepository};
-use common::{Teller, connect, deposit, until, within};
 use es_core::{Error, EventLog, Filter, Retry};
 use es_nats::{NatsServer, NatsTransport};
 use es_sqlite::SqliteStore;
+use support::{Teller, connect, deposit, until, within};
 
 const CLIENTS: usize = 8;
 

@@ -1,6 +1,6 @@
 //! No secret is in any log, at any level, of ours or of what is below us.
 
-mod common;
+mod support;
 
 use std::{
     fmt::{Debug, Write},
@@ -8,8 +8,8 @@ use std::{
 };
 
 use bank::bank::v1::AccountCommandServiceClient;
-use common::{Teller, deposit, memory, until};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport};
+use support::{Teller, deposit, memory, until};
 use tracing::{Event, Metadata, Subscriber, field, span};
 
 static LOG: Mutex<String> = Mutex::new(String::new());

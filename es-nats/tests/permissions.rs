@@ -1,14 +1,11 @@
 //! The users of a generated configuration: what they may, and that they may nothing else.
 
-mod common;
-#[path = "support/mod.rs"]
 mod support;
 
 use std::{sync::Arc, time::Duration};
 
 use async_nats::{ConnectOptions, Event, ServerError};
 use bank::bank::v1::{AccountCommandServiceClient, MoneyDeposited};
-use common::{SERVICE, Teller, deposit, until, within};
 use es_core::{
     Commit, Error, EventLog, EventStore, Expected, Filter, HookBuilder, NewEvent, Retry, Runner, StreamKey, Subscriber,
     Tenant,
@@ -16,7 +13,7 @@ use es_core::{
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport, Permissions, Relay, Serving, Subscription};
 use es_sqlite::SqliteProjection;
 use futures_util::StreamExt;
-use support::{Rig, STREAM, append};
+use support::{Rig, SERVICE, STREAM, Teller, append, deposit, until, within};
 use test_servers::NatsVersion;
 use tokio::sync::mpsc;
 

@@ -1,6 +1,6 @@
 //! Who gets in, over what, and what is told of it.
 
-mod common;
+mod support;
 
 use std::{
     fmt::Debug,
@@ -9,9 +9,9 @@ use std::{
 };
 
 use bank::bank::v1::AccountCommandServiceClient;
-use common::{Teller, deposit, memory, serve, until, within};
 use es_core::{Error, Retry};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport};
+use support::{Teller, deposit, memory, serve, until, within};
 use test_servers::NatsVersion;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -105,7 +105,7 @@ async fn a_server_too_old_for_the_guarantees_is_refused_and_the_oldest_that_is_n
     let older = test_servers::NatsServer::builder().version(NatsVersion::Older).start().await.unwrap();
     let teller = Teller::default();
     let _serving = serve(&older, &teller, memory(), |server| server).await;
-    common::client(&older).await.deposit(deposit("a", 1)).await.unwrap();
+    support::client(&older).await.deposit(deposit("a", 1)).await.unwrap();
 }
 
 /// An address of this machine that is not loopback. Nothing is sent.
@@ -217,7 +217,7 @@ async fn a_malformed_message_does_not_silence_a_server() {
     let server = test_servers::NatsServer::start().await.unwrap();
     let (store, teller) = (memory(), Teller::default());
     let serving = serve(&server, &teller, store, |server| server).await;
-    let accounts = common::client(&server).await;
+    let accounts = support::client(&server).await;
     accounts.deposit(deposit("a", 1)).await.unwrap();
     for header in [&b"NATS/1.0\r\nX: a\rb\r\n\r\n"[..], b"NATS/1.0\r\nX: \xff\r\n\r\n", b"NATS/1.0\r\nno colon\r\n\r\n"]
     {

@@ -1,14 +1,14 @@
 //! How a server serves: with whom, for whom, how much at once, and until when.
 
-mod common;
+mod support;
 
 use std::time::Duration;
 
 use bank::bank::v1::AccountCommandServiceClient;
-use common::{SERVICE, Teller, client, connect, deposit, memory, serve, until, within};
 use es_core::{Error, LocalBus, Request, Response, Result, Retry, Route, Status, Tenant};
 use es_nats::{NatsServer, NatsTransport, ServingState};
 use futures_util::future::join_all;
+use support::{SERVICE, Teller, client, connect, deposit, memory, serve, until, within};
 
 fn tenant(name: &str) -> Tenant {
     Tenant::new(name).unwrap()

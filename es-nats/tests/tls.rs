@@ -1,11 +1,11 @@
 //! TLS: who trusts whom, and what is said to whom that is not trusted.
 
-mod common;
+mod support;
 
 use bank::bank::v1::AccountCommandServiceClient;
-use common::{Teller, deposit, memory, tap::Tap, within};
 use es_core::{Error, Retry};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport, Serving};
+use support::{Teller, deposit, memory, tap::Tap, within};
 use test_servers::{Certificates, Demand, Identity};
 
 struct Bank {

@@ -3,8 +3,6 @@
 //!
 //! `TORTURE=long` takes minutes, `TORTURE_SEED` repeats one run.
 
-#[path = "../common/mod.rs"]
-mod common;
 #[path = "../support/mod.rs"]
 mod support;
 

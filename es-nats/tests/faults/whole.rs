@@ -18,10 +18,7 @@ use es_sqlite::{SqliteProjection, SqliteStore};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
-use crate::{
-    common::{Teller, deposit, until, within},
-    support::{STREAM, assert_equal, log},
-};
+use crate::support::{STREAM, Teller, assert_equal, deposit, log, until, within};
 
 const CLIENTS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(90);

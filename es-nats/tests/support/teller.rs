@@ -1,16 +1,8 @@
 //! A bank over NATS, with handlers that can be told to misbehave.
 
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses a part of it")]
-
-pub mod tap;
-
-use std::{
-    future::Future,
-    sync::{
-        Arc,
-        atomic::{AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicUsize, Ordering},
 };
 
 use bank::bank::v1::{
@@ -162,19 +154,4 @@ pub async fn serve(
 
 pub async fn client(server: &test_servers::NatsServer) -> AccountCommandServiceClient {
     AccountCommandServiceClient::new(es_nats::NatsTransport::new(&connect(server).await))
-}
-
-/// Waits until it is so.
-pub async fn until(what: &str, mut is_so: impl AsyncFnMut() -> bool) {
-    within(what, async {
-        while !is_so().await {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    })
-    .await;
-}
-
-/// Awaits it, for no longer than a test may take.
-pub async fn within<R>(what: &str, future: impl Future<Output = R>) -> R {
-    tokio::time::timeout(Duration::from_secs(60), future).await.unwrap_or_else(|_| panic!("not in time: {what}"))
 }
