@@ -3,7 +3,7 @@
 use std::{
     collections::HashMap,
     fmt,
-    future::poll_fn,
+    future::{poll_fn, ready},
     sync::{Arc, PoisonError, RwLock},
     task::{Context, Poll},
 };
@@ -95,15 +95,10 @@ pub struct LocalTransport {
 impl Transport for LocalTransport {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
         let route = self.routes.read().unwrap_or_else(PoisonError::into_inner).get(&*request.service).cloned();
-        Box::pin(async move {
-            let Some(route) = route else { return Err(Error::NotServed { route: request.service.into_owned() }) };
-            match request.timeout {
-                Some(after) => {
-                    tokio::time::timeout(after, route.0.call(request)).await.unwrap_or(Err(Error::Timeout { after }))
-                }
-                None => route.0.call(request).await,
-            }
-        })
+        match route {
+            Some(route) => Box::pin(async move { route.answer(request).await }),
+            None => Box::pin(ready(Err(Error::NotServed { route: request.service.into_owned() }))),
+        }
     }
 }
 
@@ -131,6 +126,19 @@ impl Route {
     /// The methods it has.
     pub fn methods(&self) -> &'static [MethodInfo] {
         self.0.methods()
+    }
+
+    /// Answers a request, no later than its timeout.
+    ///
+    /// # Errors
+    /// As [`Service::call`], and [`Timeout`](Error::Timeout).
+    pub fn answer(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
+        match request.timeout {
+            Some(after) => Box::pin(async move {
+                tokio::time::timeout(after, self.0.call(request)).await.unwrap_or(Err(Error::Timeout { after }))
+            }),
+            None => self.0.call(request),
+        }
     }
 }
 

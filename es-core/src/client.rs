@@ -95,18 +95,21 @@ impl<R> Pending<R> {
         Ok(Request { metadata: self.metadata.or(&self.defaults), ..self.request })
     }
 
-    async fn send(self) -> Result<(R, Response)>
+    /// Sends it. What is only needed until then is no part of the future.
+    fn send(self) -> impl Future<Output = Result<(R, Response)>> + Send + use<R>
     where
-        R: Message + Default,
+        R: Message + Default + 'static,
     {
         let (transport, method, timeout) = (self.transport.clone(), self.method, self.timeout);
-        let request = Request { timeout, ..self.into_request()? };
-        let response = transport.call(request).await?;
-        let decoded = R::decode(&*response.data).map_err(|error| Error::Decode {
-            what: format!("the response `{}` of {}", method.output, method.route()),
-            source: DecodeError::malformed(error),
-        })?;
-        Ok((decoded, response))
+        let request = self.into_request().map(|request| Request { timeout, ..request });
+        async move {
+            let response = transport.call(request?).await?;
+            let decoded = R::decode(&*response.data).map_err(|error| Error::Decode {
+                what: format!("the response `{}` of {}", method.output, method.route()),
+                source: DecodeError::malformed(error),
+            })?;
+            Ok((decoded, response))
+        }
     }
 }
 
@@ -203,12 +206,12 @@ impl<R: Message + Default + 'static> IntoFuture for Call<R> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        let route = self.0.method;
-        boxed(async move {
-            let (response, raw) = self.0.send().await?;
+        let (method, sent) = (self.0.method, self.0.send());
+        Box::pin(async move {
+            let (response, raw) = sent.await?;
             let receipt = raw
                 .receipt
-                .ok_or_else(|| Error::invalid_request(format!("{} answered without a receipt", route.route())))?;
+                .ok_or_else(|| Error::invalid_request(format!("{} answered without a receipt", method.route())))?;
             Ok(Reply::new(response, receipt))
         })
     }
@@ -226,10 +229,7 @@ impl<R: Message + Default + 'static> IntoFuture for Query<R> {
     type IntoFuture = BoxFuture<'static, Self::Output>;
 
     fn into_future(self) -> Self::IntoFuture {
-        boxed(async move { Ok(self.0.send().await?.0) })
+        let sent = self.0.send();
+        Box::pin(async move { Ok(sent.await?.0) })
     }
-}
-
-fn boxed<'a, F: Future + Send + 'a>(future: F) -> BoxFuture<'a, F::Output> {
-    Box::pin(future)
 }
