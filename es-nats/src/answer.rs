@@ -5,18 +5,16 @@ use prost::Message;
 
 const ANY: &str = "type.googleapis.com/";
 
-/// The body of a reply.
-pub(crate) fn write(answer: Result<Response>) -> Vec<u8> {
-    let response = match answer {
-        Ok(Response { data, message_type, receipt, .. }) => wire::Response {
-            success: true,
-            error: None,
-            data: Some(prost_types::Any { type_url: format!("{ANY}{message_type}"), value: data }),
-            receipt: receipt.as_ref().map(Into::into),
-        },
-        Err(error) => refusal(&AppError::from(error)),
+/// The body of a reply that says yes.
+pub(crate) fn write(response: Response) -> Vec<u8> {
+    let Response { data, message_type, receipt, .. } = response;
+    let answer = wire::Response {
+        success: true,
+        error: None,
+        data: Some(prost_types::Any { type_url: format!("{ANY}{message_type}"), value: data }),
+        receipt: receipt.as_ref().map(Into::into),
     };
-    response.encode_to_vec()
+    answer.encode_to_vec()
 }
 
 /// The body of a reply that says no.
@@ -65,19 +63,22 @@ mod tests {
         CommandId::new("c-1").unwrap()
     }
 
+    fn refused(error: Error) -> Vec<u8> {
+        refusal(&AppError::from(error)).encode_to_vec()
+    }
+
     #[test]
     fn an_answer_comes_back_as_it_was() {
         let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("a").unwrap());
         let receipt = Receipt { stream, version: 3, position: 17, replayed: true };
         let response = Response::new("bank.v1.DepositResponse", [1, 2, 3], Some(receipt));
-        assert_eq!(read(&write(Ok(response.clone())), || "s.M".into(), None).unwrap(), response);
+        assert_eq!(read(&write(response.clone()), || "s.M".into(), None).unwrap(), response);
     }
 
     #[test]
     fn a_refusal_comes_back_with_all_it_says() {
         let refusal = AppError::failed_precondition("CLOSED", "it is closed").solution("open it").detail("since", 3);
-        let Error::Rejected(read) = read(&write(Err(refusal.clone().into())), || "s.M".into(), None).unwrap_err()
-        else {
+        let Error::Rejected(read) = read(&refused(refusal.clone().into()), || "s.M".into(), None).unwrap_err() else {
             panic!()
         };
         assert_eq!(read, refusal);
@@ -85,7 +86,7 @@ mod tests {
 
     #[test]
     fn errors_of_the_way_keep_their_kind() {
-        let back = |error: Error| read(&write(Err(error)), || "s.M".into(), Some(&id())).unwrap_err();
+        let back = |error: Error| read(&refused(error), || "s.M".into(), Some(&id())).unwrap_err();
         assert!(matches!(back(Error::NotServed { route: "x".into() }), Error::NotServed { route } if route == "s.M"));
         assert!(matches!(back(Error::Backpressure { what: "x" }), Error::Backpressure { .. }));
         assert!(matches!(back(Error::CommandIdReused { command_id: id() }), Error::CommandIdReused { .. }));

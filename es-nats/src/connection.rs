@@ -73,7 +73,7 @@ impl Nats {
         let client = connect.connect(&*servers).await.map_err(|error| not_connected(&error))?;
         server_check::check(&client)?;
         // Told a moment later than made; from here on, every connection that is told of is another one.
-        let _ = link.watch().wait_for(|connects| *connects > 0).await;
+        let _ = link.watch().wait_for(|told| told.connects > 0).await;
         Ok(Self { client, link, options })
     }
 

@@ -67,6 +67,7 @@ mod link;
 mod options;
 mod percent;
 mod permissions;
+mod pool;
 mod relay;
 mod server;
 mod server_check;

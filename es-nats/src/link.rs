@@ -1,9 +1,9 @@
 //! What is known of the connection's state: told by the client below, asked by everyone who waits for it.
 
 use std::{
-    collections::BTreeSet,
+    collections::{BTreeSet, VecDeque},
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
     time::Duration,
@@ -12,12 +12,12 @@ use std::{
 use async_nats::{ClientError, ConnectErrorKind, Event, ServerError};
 use es_core::{Error, Result};
 use tokio::sync::{
-    broadcast::{
-        self,
-        error::{RecvError, TryRecvError},
-    },
+    broadcast::{self, error::TryRecvError},
     watch,
 };
+
+/// Complaints kept for those who look at them a moment later.
+const KEPT: usize = 64;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
@@ -27,16 +27,27 @@ const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(60);
 /// The state of a connection, shared by all who use it.
 #[derive(Debug)]
 pub(crate) struct Link {
-    /// How often a connection was made. Moves when what was under way may be lost.
-    connects: watch::Sender<u64>,
+    /// How often a connection was made, and how often the server has complained.
+    told: watch::Sender<Told>,
     /// Whether the server refuses us now.
     refused: AtomicBool,
     /// What the server complains about.
     complaints: broadcast::Sender<Arc<str>>,
+    /// The last complaints.
+    recent: Mutex<VecDeque<Arc<str>>>,
     /// What our inboxes begin with.
     inbox: String,
     /// Why no answer reaches us, if none does.
     unreachable: watch::Sender<Option<String>>,
+}
+
+/// What has happened to a connection so far.
+#[derive(Clone, Copy, Debug, Default)]
+pub(crate) struct Told {
+    /// How often it was made. Where it has moved, what was under way may be lost.
+    pub(crate) connects: u64,
+    /// How often the server has complained.
+    complaints: u64,
 }
 
 /// What a user may not, as an error.
@@ -51,9 +62,10 @@ pub(crate) enum Forbidden {
 impl Link {
     pub(crate) fn new(inbox: &str) -> Self {
         Self {
-            connects: watch::Sender::new(0),
+            told: watch::Sender::default(),
             refused: AtomicBool::new(false),
-            complaints: broadcast::Sender::new(64),
+            complaints: broadcast::Sender::new(KEPT),
+            recent: Mutex::default(),
             inbox: format!("Subscription to \"{inbox}."),
             unreachable: watch::Sender::new(None),
         }
@@ -65,13 +77,13 @@ impl Link {
             Event::Connected => {
                 self.refused.store(false, Ordering::Release);
                 self.unreachable.send_replace(None);
-                self.connects.send_modify(|connects| *connects += 1);
+                self.told.send_modify(|told| told.connects += 1);
             }
             Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying to make a new one"),
             Event::ClientError(ClientError::Other(what)) if is_refusal(what) => {
                 tracing::error!(%what, "the NATS server refuses us; trying again in {PAUSE_WHEN_REFUSED:?}");
                 self.refused.store(true, Ordering::Release);
-                self.connects.send_modify(|_| {});
+                self.told.send_modify(|_| {});
             }
             Event::ServerError(ServerError::Other(complaint)) => {
                 tracing::warn!(%complaint, "the NATS server complains");
@@ -81,8 +93,15 @@ impl Link {
                          inbox, or this user that permission"
                     )));
                 }
+                let complaint: Arc<str> = complaint.as_str().into();
+                let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+                if recent.len() == KEPT {
+                    recent.pop_front();
+                }
+                recent.push_back(complaint.clone());
+                self.told.send_modify(|told| told.complaints += 1);
                 // No one may be listening.
-                let _ = self.complaints.send(complaint.as_str().into());
+                let _ = self.complaints.send(complaint);
             }
             Event::SlowConsumer(_) => {
                 tracing::error!("messages were dropped: they came faster than they were taken");
@@ -97,7 +116,7 @@ impl Link {
         if self.refused.load(Ordering::Acquire) {
             return PAUSE_WHEN_REFUSED.mul_f64(0.75 + fastrand::f64() / 2.0);
         }
-        if attempt <= 1 && *self.connects.borrow() == 0 {
+        if attempt <= 1 && self.told.borrow().connects == 0 {
             return Duration::ZERO;
         }
         let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
@@ -105,9 +124,9 @@ impl Link {
         longest.mul_f64(fastrand::f64())
     }
 
-    /// Tells each time a connection is made, or refused.
-    pub(crate) fn watch(&self) -> watch::Receiver<u64> {
-        self.connects.subscribe()
+    /// Tells each time a connection is made or refused, and each time the server complains.
+    pub(crate) fn watch(&self) -> watch::Receiver<Told> {
+        self.told.subscribe()
     }
 
     /// What the server complains about from now on, for instance that we lack a permission.
@@ -137,22 +156,20 @@ impl Link {
         }
     }
 
-    /// Waits until the server forbids a call on this subject, or its answer.
-    pub(crate) async fn forbidden(&self, complaints: &mut broadcast::Receiver<Arc<str>>, subject: &str) -> Forbidden {
-        loop {
-            match complaints.recv().await {
-                Ok(complaint) if is_forbidden(&complaint) => {
-                    if complaint.contains(&format!("Publish to \"{subject}\"")) {
-                        return Forbidden::Call(refused(remedy(&complaint)));
-                    }
-                    if let Some(why) = &*self.unreachable.borrow() {
-                        return Forbidden::Answer(refused(why.clone()));
-                    }
-                }
-                Ok(_) | Err(RecvError::Lagged(_)) => {}
-                Err(RecvError::Closed) => std::future::pending().await,
+    /// Whether the server has forbidden a call on this subject, or its answer, since then.
+    pub(crate) fn forbidden(&self, since: Told, subject: &str) -> Option<Forbidden> {
+        let recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = self.told.borrow().complaints - since.complaints;
+        let news = recent.len() - recent.len().min(usize::try_from(news).unwrap_or(KEPT));
+        for complaint in recent.range(news..).filter(|complaint| is_forbidden(complaint)) {
+            if complaint.contains(&format!("Publish to \"{subject}\"")) {
+                return Some(Forbidden::Call(refused(remedy(complaint))));
+            }
+            if let Some(why) = &*self.unreachable.borrow() {
+                return Some(Forbidden::Answer(refused(why.clone())));
             }
         }
+        None
     }
 
     /// # Errors

@@ -1,13 +1,13 @@
 //! Calls over NATS.
 
-use std::{fmt, time::Duration};
+use std::{borrow::Cow, fmt, future::ready, pin::pin, sync::Arc, time::Duration};
 
 use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject, connection::State};
 use bytes::Bytes;
-use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
+use es_core::{CommandId, Error, Metadata, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, subject};
+use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, pool::Pool, subject};
 
 /// Carries calls to the services of [`NatsServer`](crate::NatsServer)s, or of anything else that speaks protobuf over NATS.
 ///
@@ -24,9 +24,14 @@ use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, subject};
 /// ```
 #[derive(Clone)]
 pub struct NatsTransport {
-    nats: Nats,
+    shared: Arc<Shared>,
     attempt: Duration,
     overall: Duration,
+}
+
+struct Shared {
+    nats: Nats,
+    calls: Arc<Pool<Result<Response>>>,
 }
 
 impl NatsTransport {
@@ -40,7 +45,8 @@ impl NatsTransport {
 
     /// A transport over a connection.
     pub fn new(nats: &Nats) -> Self {
-        Self { nats: nats.clone(), attempt: Duration::from_secs(5), overall: Duration::from_secs(20) }
+        let shared = Arc::new(Shared { nats: nats.clone(), calls: Arc::default() });
+        Self { shared, attempt: Duration::from_secs(5), overall: Duration::from_secs(20) }
     }
 
     /// Sends a call again when no answer has come after this long. Default: 5 s.
@@ -55,123 +61,153 @@ impl NatsTransport {
         Self { overall: after, ..self }
     }
 
-    async fn send(&self, request: Request) -> Result<Response> {
+    /// What is sent, the same each time; refused where it can't be.
+    fn prepare(&self, request: Request) -> Result<(Call, HeaderMap)> {
         let Request { service, method, message_type, query, command_id, mut metadata, timeout, body, .. } = request;
         let command = if query { command_id } else { Some(command_id.unwrap_or_else(CommandId::random)) };
-        let subject = subject::of(metadata.tenant.take().as_ref(), &service, &method);
+        let tenant = metadata.tenant.take();
+        let subject = subject::of(tenant.as_ref(), &service, &method).into();
         let headers = headers::write(&message_type, command.as_ref(), &metadata)?;
         self.check_size(&headers, &body)?;
         let after = timeout.unwrap_or(self.overall);
         let deadline = Instant::now() + after;
-        let again = || headers::write(&message_type, command.as_ref(), &metadata);
-        let read = |body: &[u8]| answer::read(body, || format!("{service}.{method}"), command.as_ref());
-        let call = Call { subject: subject.into(), query, body: body.into(), after, deadline, again, read };
-        match self.until_answered(&call, headers).await {
-            // Nothing that a query does has to be found out.
-            Err(Failure::Unknown(source)) if !query => {
-                Err(Error::OutcomeUnknown { command_id: command.clone(), source: Some(Box::new(source)) })
+        let call = Call {
+            service,
+            method,
+            subject,
+            query,
+            message_type,
+            command,
+            metadata,
+            body: body.into(),
+            after,
+            deadline,
+        };
+        Ok((call, headers))
+    }
+
+    #[expect(clippy::manual_async_fn, reason = "an async fn would have room for its arguments twice")]
+    fn send(self, call: Call, headers: HeaderMap) -> impl Future<Output = Result<Response>> + Send {
+        async move {
+            let first = match self.shared.nats.client().connection_state() {
+                State::Connected => self.attempt(&call, headers).await,
+                _ => Attempt::NotSent,
+            };
+            let answer = match first {
+                Attempt::Answered(answer) => Ok(answer),
+                // Rare, and its room need not be part of every call.
+                other => Box::pin(self.go_on(&call, other)).await,
+            };
+            match answer {
+                Ok(answer) => answer,
+                // Nothing that a query does has to be found out.
+                Err(Failure::Unknown(source)) if !call.query => {
+                    Err(Error::OutcomeUnknown { command_id: call.command, source: Some(Box::new(source)) })
+                }
+                Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
             }
-            Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
-            Ok(answer) => answer,
         }
     }
 
-    /// Sends the call until there is an answer that holds for all attempts, or no time.
-    async fn until_answered(
-        &self,
-        call: &Call<impl Fn() -> Result<HeaderMap>, impl Fn(&[u8]) -> Result<Response>>,
-        headers: HeaderMap,
-    ) -> Result<Result<Response>, Failure> {
-        let mut headers = Some(headers);
-        let timed_out = || Error::Timeout { after: call.after };
-        let mut connects = self.nats.link().watch();
-        let mut complaints = self.nats.link().complaints();
-        self.nats.link().check().map_err(Failure::NotDone)?;
-        let mut sent = false;
-        let mut refused = 0;
+    /// Sends the call once, and waits for its answer.
+    async fn attempt(&self, call: &Call, headers: HeaderMap) -> Attempt {
+        let mut link = self.shared.nats.link().watch();
+        let since = *link.borrow_and_update();
+        if let Err(error) = self.shared.nats.link().check() {
+            return Attempt::Failed(error);
+        }
+        // Without a time limit of its own: the attempt has one.
+        let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
+        let until = call.deadline.min(Instant::now() + self.attempt);
+        let mut answer = pin!(timeout_at(until, self.shared.nats.client().send_request(call.subject.clone(), request)));
+        let answer = loop {
+            tokio::select! {
+                biased;
+                answer = &mut answer => break answer,
+                Ok(()) = link.changed() => {
+                    if let Some(forbidden) = self.shared.nats.link().forbidden(since, &call.subject) {
+                        return match forbidden {
+                            Forbidden::Call(error) => Attempt::Failed(error),
+                            Forbidden::Answer(error) => Attempt::Unanswered(error),
+                        };
+                    }
+                    // What was under way may be lost with the old connection.
+                    if link.borrow().connects != since.connects {
+                        return Attempt::Lost;
+                    }
+                }
+            }
+        };
+        let Ok(answer) = answer else { return Attempt::Lost };
+        match answer {
+            Ok(Message { payload, .. }) => Attempt::Answered(call.read(&payload)),
+            Err(error) => match error.kind() {
+                RequestErrorKind::NoResponders => Attempt::NoResponders,
+                RequestErrorKind::TimedOut => Attempt::Lost,
+                // The server's limit has become a smaller one.
+                RequestErrorKind::MaxPayloadExceeded => {
+                    let (limit, actual) = (self.shared.nats.client().max_payload(), call.body.len());
+                    Attempt::Failed(Error::TooLarge { what: "request", limit, actual })
+                }
+                _ => {
+                    let why = format!("the connection to NATS has ended: {error}");
+                    Attempt::Failed(Error::Unavailable { why })
+                }
+            },
+        }
+    }
+
+    /// Goes on after the first attempt, until there is an answer that holds for all of them, or no time.
+    async fn go_on(&self, call: &Call, first: Attempt) -> Result<Result<Response>, Failure> {
+        let (mut last, mut sent, mut refused) = (first, false, 0);
         loop {
+            let refuses = match last {
+                // Nothing was done for this attempt; one before it is without an answer, and may still be carried out.
+                Attempt::Answered(Err(error)) if sent && !call.query && error.retry() == Retry::Safe => true,
+                Attempt::Answered(answer) => return Ok(answer),
+                Attempt::Failed(error) => return Err(Failure::after(sent, error)),
+                Attempt::Unanswered(error) => return Err(Failure::Unknown(error)),
+                Attempt::NoResponders if !sent => {
+                    let why = format!("nothing serves `{}`", call.subject);
+                    return Err(Failure::NotDone(Error::Unavailable { why }));
+                }
+                // Who has it may be on the way back.
+                Attempt::NoResponders => true,
+                Attempt::NotSent => false,
+                Attempt::Lost => {
+                    sent = true;
+                    false
+                }
+            };
+            if refuses {
+                refused += 1;
+                let pause = self.shared.nats.link().pause(refused).min(self.attempt);
+                sleep(pause.min(call.deadline.saturating_duration_since(Instant::now()))).await;
+            }
             if !self.is_connected(call.deadline).await.map_err(|error| Failure::after(sent, error))? {
-                let why = || "no connection to NATS; it is being made again".into();
-                return Err(if sent {
-                    Failure::Unknown(timed_out())
-                } else {
-                    Failure::NotDone(Error::Unavailable { why: why() })
+                let why = "no connection to NATS; it is being made again".into();
+                return Err(match sent {
+                    true => Failure::Unknown(call.timed_out()),
+                    false => Failure::NotDone(Error::Unavailable { why }),
                 });
             }
             if Instant::now() >= call.deadline {
-                return Err(Failure::after(sent, timed_out()));
+                return Err(Failure::after(sent, call.timed_out()));
             }
-            connects.mark_unchanged();
-            let until = call.deadline.min(Instant::now() + self.attempt);
-            let headers = match headers.take() {
-                Some(first) => first,
-                None => (call.again)().map_err(|error| Failure::after(sent, error))?,
-            };
-            // Without a time limit of its own: the attempt has one.
-            let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
-            let answer = tokio::select! {
-                biased;
-                answer = timeout_at(until, self.nats.client().send_request(call.subject.clone(), request)) => answer.ok(),
-                // What was under way may be lost with the old connection.
-                Ok(()) = connects.changed() => None,
-                forbidden = self.nats.link().forbidden(&mut complaints, &call.subject) => {
-                    return Err(match forbidden {
-                        Forbidden::Call(error) => Failure::after(sent, error),
-                        Forbidden::Answer(error) => Failure::Unknown(error),
-                    });
-                }
-            };
-            match answer {
-                Some(Ok(Message { payload, .. })) => match (call.read)(&payload) {
-                    // Nothing was done for this attempt; one before it is without an answer, and may still be carried out.
-                    Err(error) if sent && !call.query && error.retry() == Retry::Safe => {
-                        refused += 1;
-                        self.pause(refused, call.deadline).await;
-                    }
-                    answer => return Ok(answer),
-                },
-                Some(Err(error)) => match error.kind() {
-                    RequestErrorKind::NoResponders if !sent => {
-                        return Err(Failure::NotDone(Error::Unavailable {
-                            why: format!("nothing serves `{}`", call.subject),
-                        }));
-                    }
-                    // Who has it may be on the way back.
-                    RequestErrorKind::NoResponders => {
-                        refused += 1;
-                        self.pause(refused, call.deadline).await;
-                    }
-                    RequestErrorKind::TimedOut => sent = true,
-                    // The server's limit has become a smaller one.
-                    RequestErrorKind::MaxPayloadExceeded => {
-                        let (limit, actual) = (self.nats.client().max_payload(), call.body.len());
-                        return Err(Failure::after(sent, Error::TooLarge { what: "request", limit, actual }));
-                    }
-                    _ => {
-                        let why = format!("the connection to NATS has ended: {error}");
-                        return Err(Failure::after(sent, Error::Unavailable { why }));
-                    }
-                },
-                None => sent = true,
-            }
+            let headers = call.headers().map_err(|error| Failure::after(sent, error))?;
+            last = self.attempt(call, headers).await;
         }
-    }
-
-    /// Waits before the attempt after so many refused ones.
-    async fn pause(&self, refused: usize, deadline: Instant) {
-        let pause = self.nats.link().pause(refused).min(self.attempt);
-        sleep(pause.min(deadline.saturating_duration_since(Instant::now()))).await;
     }
 
     /// Waits until there is a connection, and says whether there is one by then.
     async fn is_connected(&self, deadline: Instant) -> Result<bool> {
-        if self.nats.client().connection_state() == State::Connected {
+        if self.shared.nats.client().connection_state() == State::Connected {
             return Ok(true);
         }
-        let mut connects = self.nats.link().watch();
+        let mut connects = self.shared.nats.link().watch();
         loop {
-            self.nats.link().check()?;
-            if self.nats.client().connection_state() == State::Connected {
+            self.shared.nats.link().check()?;
+            if self.shared.nats.client().connection_state() == State::Connected {
                 return Ok(true);
             }
             // The state may move a moment before it is told.
@@ -184,7 +220,7 @@ impl NatsTransport {
 
     /// Refuses what the server would cut the connection for.
     fn check_size(&self, headers: &HeaderMap, body: &[u8]) -> Result<()> {
-        let limit = self.nats.client().max_payload();
+        let limit = self.shared.nats.client().max_payload();
         let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         let headers = headers
             .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())
@@ -196,14 +232,17 @@ impl NatsTransport {
 
 impl Transport for NatsTransport {
     fn call(&self, request: Request) -> BoxFuture<'_, Result<Response>> {
-        Box::pin(self.send(request))
+        match self.prepare(request) {
+            Ok((call, headers)) => self.shared.calls.run(self.clone().send(call, headers)),
+            Err(error) => Box::pin(ready(Err(error))),
+        }
     }
 }
 
 impl fmt::Debug for NatsTransport {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("NatsTransport")
-            .field("nats", &self.nats)
+            .field("nats", &self.shared.nats)
             .field("attempt", &self.attempt)
             .field("overall", &self.overall)
             .finish()
@@ -211,16 +250,49 @@ impl fmt::Debug for NatsTransport {
 }
 
 /// A call as it is sent, the same each time.
-struct Call<H, R> {
+struct Call {
+    service: Cow<'static, str>,
+    method: Cow<'static, str>,
     subject: Subject,
     query: bool,
-    /// Makes its headers, once more.
-    again: H,
-    /// Reads the body of its answer.
-    read: R,
+    message_type: Cow<'static, str>,
+    command: Option<CommandId>,
+    metadata: Metadata,
     body: Bytes,
     after: Duration,
     deadline: Instant,
+}
+
+impl Call {
+    /// Its headers, once more.
+    fn headers(&self) -> Result<HeaderMap> {
+        headers::write(&self.message_type, self.command.as_ref(), &self.metadata)
+    }
+
+    /// What the body of its answer says.
+    fn read(&self, body: &[u8]) -> Result<Response> {
+        answer::read(body, || format!("{}.{}", self.service, self.method), self.command.as_ref())
+    }
+
+    fn timed_out(&self) -> Error {
+        Error::Timeout { after: self.after }
+    }
+}
+
+/// What has become of sending a call once.
+enum Attempt {
+    /// There is an answer.
+    Answered(Result<Response>),
+    /// It was not carried out, and is not going to be.
+    Failed(Error),
+    /// It may have been carried out, and no answer is going to reach us.
+    Unanswered(Error),
+    /// Nothing serves it at the moment.
+    NoResponders,
+    /// There was no connection to send it over.
+    NotSent,
+    /// It may have been carried out, and its answer did not come.
+    Lost,
 }
 
 /// Why there is no answer.

@@ -2,12 +2,15 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::atomic::{AtomicUsize, Ordering},
+    time::Duration,
+};
 
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{Error, LocalBus, Request, Response, Result, Retry, Route, Status, Tenant};
 use es_nats::{NatsServer, NatsTransport, ServingState};
-use futures_util::future::join_all;
+use futures_util::{StreamExt, future::join_all};
 use support::{SERVICE, Teller, client, connect, deposit, memory, serve, until, within};
 
 fn tenant(name: &str) -> Tenant {
@@ -313,9 +316,16 @@ async fn a_server_shows_itself_to_the_tools_of_nats() {
     subjects.sort_unstable();
     assert_eq!(subjects, [format!("{SERVICE}.Deposit"), format!("tenant.*.{SERVICE}.Deposit")]);
     assert!(endpoints.iter().all(|endpoint| endpoint["queue_group"] == "bank"));
-    let stats = ask("STATS").await;
-    let counted = |endpoint: &&serde_json::Value| endpoint["subject"] == format!("{SERVICE}.Deposit");
-    assert_eq!(stats["endpoints"].as_array().unwrap().iter().find(counted).unwrap()["num_requests"], 1);
+    let deposits = async || {
+        let stats = ask("STATS").await;
+        let is_deposit = |endpoint: &&serde_json::Value| endpoint["subject"] == format!("{SERVICE}.Deposit");
+        let found = stats["endpoints"].as_array().unwrap().iter().find(is_deposit).unwrap().clone();
+        assert!(found["processing_time"].as_u64() >= found["average_processing_time"].as_u64(), "{found}");
+        (found["num_requests"].clone(), found["num_errors"].clone(), found["last_error"].clone())
+    };
+    assert_eq!(deposits().await, (1.into(), 0.into(), "".into()));
+    client(&server).await.deposit(deposit("a", 13)).await.unwrap_err();
+    assert_eq!(deposits().await, (2.into(), 1.into(), "HANDLER_PANICKED".into()));
 }
 
 #[tokio::test]
@@ -328,5 +338,51 @@ async fn a_server_of_nothing_or_in_no_group_does_not_start() {
         let serving = NatsServer::new(&nats, &store).serve(Teller::default().server(store.clone()));
         let error = serving.queue_group(group).start().await.unwrap_err();
         assert!(error.to_string().contains("is no queue group"), "{error}");
+    }
+}
+
+/// A network that was in two parts: on each, one store was served.
+#[tokio::test]
+async fn of_two_stores_that_are_served_already_the_lesser_stays() {
+    let mut server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let serving = serve(&server, &teller, store.clone(), |server| server).await;
+    // Like a member that comes with the other part: it does not ask who is there, and does not leave.
+    let other = async_nats::connect(server.url()).await.unwrap();
+    let service = SERVICE.replace('.', "-");
+    let mut asked = other.subscribe(format!("$SRV.INFO.{service}")).await.unwrap();
+    let info = |store: uuid::Uuid| {
+        serde_json::json!({
+            "type": "io.nats.micro.v1.info_response", "name": service, "id": "other", "version": "1.0.0", "description": "",
+            "metadata": { "store-id": store.to_string(), "store-epoch": "0" },
+            "endpoints": [{ "name": "Deposit", "subject": format!("{SERVICE}.Deposit"), "queue_group": "q" }],
+        })
+    };
+    let (theirs, told) = tokio::sync::watch::channel(uuid::Uuid::max());
+    let answers = AtomicUsize::new(0);
+    let answering = async {
+        while let Some(question) = asked.next().await {
+            let answer = info(*told.borrow()).to_string();
+            other.publish(question.reply.unwrap(), answer.into()).await.unwrap();
+            answers.fetch_add(1, Ordering::SeqCst);
+        }
+    };
+    let looking = async {
+        // Who was connected anew looks around.
+        server.kill();
+        server.restart().await.unwrap();
+        until("it to have looked twice", async || answers.load(Ordering::SeqCst) >= 2).await;
+        assert_eq!(serving.state(), ServingState::Serving, "the greater one has to leave");
+        theirs.send_replace(uuid::Uuid::nil());
+        server.kill();
+        server.restart().await.unwrap();
+        let refusal = within("it to leave", serving.wait()).await.unwrap_err().to_string();
+        assert!(refusal.contains("two stores behind one subject would split every aggregate"), "{refusal}");
+        let call = client(&server).await.deposit(deposit("a", 1)).await;
+        assert!(matches!(call, Err(Error::Unavailable { .. })), "{call:?}");
+    };
+    tokio::select! {
+        () = looking => {}
+        () = answering => panic!("the connection ended"),
     }
 }

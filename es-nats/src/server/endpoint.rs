@@ -1,125 +1,74 @@
-//! One subject of one method: takes requests in, and answers every one.
+//! One subject of one method, as it is described to those who ask, and what has come of its requests.
 
-use std::{sync::Arc, time::Duration};
-
-use async_nats::service::{Request as Incoming, endpoint::Endpoint};
-use es_core::{AppError, Error, LocalTransport, MethodInfo, Response, Result, Status, Tenant, Transport, guard};
-use futures_util::StreamExt;
-use prost::Message;
-use tokio::{
-    sync::watch,
-    time::{Instant, timeout_at},
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
-use super::{gate::Gate, incoming};
-use crate::{Nats, answer};
+use es_core::MethodInfo;
+use serde_json::{Value, json};
 
-/// What holds for every request of a server.
+/// A subject that is served.
 #[derive(Debug)]
-pub(super) struct Rules {
-    pub(super) transport: LocalTransport,
-    pub(super) deadline: Duration,
-    pub(super) tenants: Vec<Tenant>,
-    pub(super) trust_tenant_header: bool,
-}
-
-/// What requests of one endpoint share.
-pub(super) struct Worker {
-    pub(super) nats: Nats,
+pub(super) struct Endpoint {
+    pub(super) name: String,
+    pub(super) subject: String,
+    pub(super) queue_group: String,
     pub(super) method: &'static MethodInfo,
-    pub(super) route: Arc<str>,
-    pub(super) rules: Arc<Rules>,
-    pub(super) gate: Gate,
+    pub(super) counts: Counts,
 }
 
-/// Takes requests in until told to stop, then those that had come already. Says whether it ended because it was told to.
-pub(super) async fn run(mut endpoint: Endpoint, worker: Arc<Worker>, mut stop: watch::Receiver<bool>) -> bool {
-    let mut stopping = false;
-    loop {
-        let incoming = tokio::select! {
-            biased;
-            // It changes once.
-            _ = stop.changed(), if !stopping => {
-                stopping = true;
-                if let Err(error) = endpoint.stop().await {
-                    tracing::warn!(%error, route = %worker.route, "could not leave the subject");
-                    return true;
-                }
-                continue;
-            }
-            incoming = endpoint.next() => incoming,
-        };
-        match incoming {
-            Some(incoming) => worker.take(incoming).await,
-            None => return stopping,
-        }
-    }
-}
-
-impl Worker {
-    /// Lets a request in and goes on with the next; without a place for it, it is answered at once.
-    async fn take(self: &Arc<Self>, incoming: Incoming) {
-        match self.gate.enter() {
-            Some(place) => {
-                let worker = Arc::clone(self);
-                tokio::spawn(async move {
-                    worker.answer(&incoming).await;
-                    drop(place);
-                });
-            }
-            None => self.reply(&incoming, Err(Error::Backpressure { what: "the server" })).await,
-        }
+impl Endpoint {
+    /// As `$SRV.INFO` shows it.
+    pub(super) fn info(&self) -> Value {
+        let MethodInfo { input, output, .. } = self.method;
+        json!({
+            "name": self.name,
+            "subject": self.subject,
+            "queue_group": self.queue_group,
+            "metadata": { "input": input, "output": output },
+        })
     }
 
-    async fn answer(&self, incoming: &Incoming) {
-        let after = self.rules.deadline;
-        let deadline = Instant::now() + after;
-        let answer = match timeout_at(deadline, self.gate.turn()).await {
-            Ok(Ok(turn)) => {
-                let answer = timeout_at(deadline, guard(self.work(incoming))).await;
-                drop(turn);
-                answer.unwrap_or(Ok(Err(Error::Timeout { after }))).and_then(|answer| answer)
-            }
-            Ok(Err(error)) => Err(error),
-            // It has not begun.
-            Err(_) => Err(Error::Backpressure { what: "the server" }),
-        };
-        self.reply(incoming, answer).await;
-    }
-
-    async fn work(&self, incoming: &Incoming) -> Result<Response> {
-        let request = incoming::request(&incoming.message, self.method, &self.route, &self.rules)?;
-        self.rules.transport.call(request).await
-    }
-
-    async fn reply(&self, incoming: &Incoming, answer: Result<Response>) {
-        if let Err(error) = &answer
-            && !matches!(error, Error::Rejected(_))
-        {
-            tracing::warn!(route = %self.route, ?error, "a request was not answered as asked");
-        }
-        if incoming.message.reply.is_none() {
-            return;
-        }
-        let mut body = answer::write(answer);
-        let limit = self.nats.client().max_payload();
-        if body.len() > limit {
-            tracing::error!(route = %self.route, bytes = body.len(), limit, "an answer is larger than NATS takes");
-            body = answer::refusal(&too_large(body.len(), limit)).encode_to_vec();
-        }
-        if let Err(error) = incoming.respond(Ok(body.into())).await {
-            tracing::warn!(route = %self.route, %error, "an answer could not be sent");
-        }
+    /// As `$SRV.STATS` shows it.
+    pub(super) fn stats(&self) -> Value {
+        let Counts { requests, errors, nanos, last_error } = &self.counts;
+        let (requests, nanos) = (requests.load(Ordering::Relaxed), nanos.load(Ordering::Relaxed));
+        json!({
+            "name": self.name,
+            "subject": self.subject,
+            "queue_group": self.queue_group,
+            "num_requests": requests,
+            "num_errors": errors.load(Ordering::Relaxed),
+            "last_error": *last_error.lock().unwrap_or_else(PoisonError::into_inner),
+            "processing_time": nanos,
+            "average_processing_time": nanos.checked_div(requests).unwrap_or_default(),
+        })
     }
 }
 
-fn too_large(actual: usize, limit: usize) -> AppError {
-    AppError::new(
-        Status::Internal,
-        "RESPONSE_TOO_LARGE",
-        format!(
-            "the answer has {actual} bytes, this NATS server takes {limit}; a command was carried out all the same"
-        ),
-    )
-    .solution("ask for less at a time, or raise the server's max_payload")
+/// What has come of the requests of an endpoint.
+#[derive(Debug, Default)]
+pub(super) struct Counts {
+    requests: AtomicU64,
+    errors: AtomicU64,
+    nanos: AtomicU64,
+    last_error: Mutex<String>,
+}
+
+impl Counts {
+    /// Counts a request that was answered after so long.
+    pub(super) fn answered(&self, after: Duration) {
+        self.requests.fetch_add(1, Ordering::Relaxed);
+        self.nanos.fetch_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
+    }
+
+    /// Counts an answer that is neither what was asked for nor a refusal by the domain.
+    pub(super) fn failed(&self, code: &str) {
+        self.errors.fetch_add(1, Ordering::Relaxed);
+        code.clone_into(&mut self.last_error.lock().unwrap_or_else(PoisonError::into_inner));
+    }
 }

@@ -5,7 +5,7 @@ use std::borrow::Cow;
 use async_nats::Message;
 use es_core::{Error, MethodInfo, Request, Result, Tenant};
 
-use super::endpoint::Rules;
+use super::worker::Rules;
 use crate::{escape, headers, subject};
 
 /// The request of a message to an endpoint of this method.

@@ -2,9 +2,10 @@
 
 use std::{collections::HashMap, time::Duration};
 
-use async_nats::{StatusCode, service::Info};
+use async_nats::StatusCode;
 use es_core::{Error, Result, StoreIdentity};
 use futures_util::StreamExt;
+use serde::Deserialize;
 use tokio::time::{Instant, sleep, timeout};
 
 use crate::{Nats, subject};
@@ -18,6 +19,25 @@ const LONGEST: Duration = Duration::from_secs(1);
 
 /// For how long the one who stays waits until the others have left.
 const LEAVING: Duration = Duration::from_millis(1500);
+
+/// Between two looks at who else serves: a network that was in two parts may have become one.
+const LOOK: Duration = Duration::from_secs(60);
+
+/// Someone who starts to serve sees us and leaves by himself, within this time.
+const STARTING: Duration = Duration::from_secs(5);
+
+/// A service as it describes itself.
+#[derive(Debug, Deserialize)]
+struct Member {
+    id: String,
+    metadata: Option<HashMap<String, String>>,
+    endpoints: Vec<Subject>,
+}
+
+#[derive(Debug, Deserialize)]
+struct Subject {
+    subject: String,
+}
 
 /// What a server says of its store.
 pub(super) fn announcement(store: &StoreIdentity) -> HashMap<String, String> {
@@ -49,7 +69,7 @@ impl Candidate {
         loop {
             let rivals = self.rivals(nats).await?;
             let ours = announcement(&self.store);
-            match rivals.iter().find(|rival| key(&rival.metadata) <= key(&ours) || Instant::now() >= until) {
+            match rivals.iter().find(|rival| rival.key() <= key(&ours) || Instant::now() >= until) {
                 Some(rival) => return Err(self.refusal(rival)),
                 None if rivals.is_empty() => return Ok(()),
                 None => sleep(QUIET).await,
@@ -57,12 +77,28 @@ impl Candidate {
         }
     }
 
+    /// Why this one, which has served already, has to leave, if it has to.
+    async fn must_leave(&self, nats: &Nats) -> Option<Error> {
+        let ours = announcement(&self.store);
+        for last in [false, true] {
+            // Who can't be asked is asked the next time.
+            let rivals = self.rivals(nats).await.unwrap_or_default();
+            let rival = rivals.iter().find(|rival| rival.key() < key(&ours)).or(rivals.first())?;
+            tracing::error!(service = self.name, rival = rival.id, "the same subjects are served from another store");
+            if last {
+                return (rival.key() < key(&ours)).then(|| self.refusal(rival));
+            }
+            sleep(STARTING).await;
+        }
+        None
+    }
+
     /// Members that serve one of our subjects from another store.
-    async fn rivals(&self, nats: &Nats) -> Result<Vec<Info>> {
+    async fn rivals(&self, nats: &Nats) -> Result<Vec<Member>> {
         let ours = announcement(&self.store);
         let mut members = members(nats, &self.name).await?;
         members.retain(|member| {
-            key(&member.metadata) != key(&ours)
+            member.key() != key(&ours)
                 && member
                     .endpoints
                     .iter()
@@ -71,8 +107,8 @@ impl Candidate {
         Ok(members)
     }
 
-    fn refusal(&self, rival: &Info) -> Error {
-        let (store, epoch) = key(&rival.metadata);
+    fn refusal(&self, rival: &Member) -> Error {
+        let (store, epoch) = rival.key();
         let theirs =
             if store.is_empty() { "a store it does not name".into() } else { format!("store {store}, epoch {epoch}") };
         Error::Refused {
@@ -86,13 +122,35 @@ impl Candidate {
     }
 }
 
+/// Looks again and again, also each time a connection is made, and ends when this one has to leave: of two stores that are
+/// both served already, the lesser one stays.
+pub(super) async fn until_refused(candidates: &[Candidate], nats: &Nats) -> Error {
+    let mut connects = nats.link().watch();
+    loop {
+        // A connection that is made is told of; one that ended for good ends the server by itself.
+        let _ = timeout(LOOK.mul_f64(0.5 + fastrand::f64()), connects.changed()).await;
+        connects.mark_unchanged();
+        for candidate in candidates {
+            if let Some(refusal) = candidate.must_leave(nats).await {
+                return refusal;
+            }
+        }
+    }
+}
+
+impl Member {
+    fn key(&self) -> (&str, &str) {
+        self.metadata.as_ref().map_or(("", ""), key)
+    }
+}
+
 fn key(metadata: &HashMap<String, String>) -> (&str, &str) {
     let get = |key| metadata.get(key).map_or("", String::as_str);
     (get(STORE), get(EPOCH))
 }
 
 /// All members of a service, as they describe themselves.
-async fn members(nats: &Nats, name: &str) -> Result<Vec<Info>> {
+async fn members(nats: &Nats, name: &str) -> Result<Vec<Member>> {
     let unavailable =
         |why: String| Error::Unavailable { why: format!("the members of {name} could not be asked: {why}") };
     let client = nats.client();

@@ -1,18 +1,20 @@
 //! Serving generated servers over NATS.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{fmt, sync::Arc, time::Duration};
 
 use es_core::{Error, EventStore, LocalBus, Request, Response, Result, Route, Service, StoreIdentity, Tenant};
 use tower_layer::Layer;
 
 use crate::{Nats, subject};
 
+mod discovery;
 mod endpoint;
 mod gate;
 mod incoming;
 mod membership;
 mod serving;
 mod session;
+mod worker;
 
 pub use serving::{Serving, ServingState};
 
@@ -151,8 +153,7 @@ impl NatsServer {
             });
         }
         let gate = Gate::new(self.concurrency, self.waiting)?;
-        let rules = endpoint::Rules {
-            transport: self.bus.transport(),
+        let rules = worker::Rules {
             deadline: self.deadline,
             tenants: self.tenants.clone(),
             trust_tenant_header: self.trust_tenant_header,
@@ -172,10 +173,6 @@ impl NatsServer {
             subjects.push(subject::of(None, service, method));
         }
         subjects
-    }
-
-    fn announcement(&self) -> HashMap<String, String> {
-        membership::announcement(&self.store)
     }
 }
 

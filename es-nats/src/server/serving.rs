@@ -7,7 +7,7 @@ use tokio::{sync::watch, task::JoinHandle, time::sleep};
 
 use super::{
     NatsServer,
-    session::{Session, Work},
+    session::{Ended, Session, Work},
 };
 
 /// Before another connection is made in place of one that ended for good.
@@ -95,9 +95,10 @@ impl Run {
     async fn serve(self, first: Session) {
         let mut session = first;
         loop {
-            let stopped = session.run(&self.work, |why| self.fail(why)).await;
-            if stopped {
-                break;
+            match session.run(&self.work, |why| self.fail(why)).await {
+                Ended::Told => break,
+                Ended::Lost => {}
+                Ended::Refused(error) => return self.fail(error.to_string()),
             }
             let lost = "the connection to NATS ended for good; making another";
             tracing::error!("{lost}");

@@ -2,11 +2,8 @@
 
 use std::{sync::Arc, time::Duration};
 
-use async_nats::{
-    connection::State,
-    service::{Service as NatsService, ServiceExt, endpoint::Endpoint},
-};
-use es_core::{Error, MethodInfo, Result, Route};
+use async_nats::{Subscriber, connection::State};
+use es_core::{Error, Result, Route};
 use tokio::{
     sync::{broadcast, watch},
     task::JoinSet,
@@ -15,31 +12,51 @@ use tokio::{
 
 use super::{
     NatsServer,
-    endpoint::{self, Rules, Worker},
+    discovery::{Description, Discovery},
+    endpoint::{Counts, Endpoint},
     gate::Gate,
-    membership::Candidate,
+    membership::{self, Candidate},
+    worker::{self, Rules, Worker},
 };
 use crate::Nats;
 
 /// So long the last answers may take to leave. A connection that is lost takes as long as it takes to come back.
 const FLUSH: Duration = Duration::from_secs(5);
 
-/// The subscriptions and services of a server over one connection, which is its own: a message that the client below
-/// can't read ends the connection it comes over, and no one else should lose theirs by it.
+/// The subscriptions of a server over one connection, which is its own: a message that the client below can't read ends
+/// the connection it comes over, and no one else should lose theirs by it.
 pub(super) struct Session {
     nats: Nats,
-    services: Vec<NatsService>,
-    endpoints: Vec<(Endpoint, &'static MethodInfo)>,
-    subjects: Vec<String>,
+    candidates: Vec<Candidate>,
+    joined: Vec<Joined>,
+    discoveries: Vec<Discovery>,
     complaints: broadcast::Receiver<Arc<str>>,
+}
+
+/// A subject that requests come to, not answered yet.
+struct Joined {
+    requests: Subscriber,
+    endpoint: Arc<Endpoint>,
+    service: Route,
 }
 
 /// What every session of a server goes on with.
 #[derive(Clone, Debug)]
 pub(super) struct Work {
     pub(super) rules: Arc<Rules>,
-    pub(super) gate: Gate,
+    pub(super) gate: Arc<Gate>,
     pub(super) stop: watch::Receiver<bool>,
+}
+
+/// Why a session ended.
+#[derive(Debug)]
+pub(super) enum Ended {
+    /// It was told to.
+    Told,
+    /// Its connection has ended for good.
+    Lost,
+    /// It must not go on.
+    Refused(Error),
 }
 
 impl Session {
@@ -51,73 +68,77 @@ impl Session {
         for candidate in &candidates {
             candidate.check_before(&nats).await?;
         }
-        let subjects = candidates.iter().flat_map(|candidate| candidate.subjects.clone()).collect();
-        let mut session = Self { nats, services: Vec::new(), endpoints: Vec::new(), subjects, complaints };
-        for (route, candidate) in routes.iter().zip(&candidates) {
-            session.join(server, route, &candidate.name).await?;
+        let mut session = Self { nats, candidates, joined: Vec::new(), discoveries: Vec::new(), complaints };
+        for (at, route) in routes.iter().enumerate() {
+            session.join(server, route, at).await.map_err(|error| Error::Unavailable {
+                why: format!("{} could not join: {error}", session.candidates[at].name),
+            })?;
         }
         // What is asked after joining is answered after the NATS server has taken in that we joined.
-        for candidate in &candidates {
-            if let Err(error) = candidate.check_after(&session.nats).await {
-                session.leave().await;
-                return Err(error);
-            }
-        }
-        while let Ok(complaint) = session.complaints.try_recv() {
-            if let Some(why) = session.forbidden(&complaint) {
-                session.leave().await;
-                return Err(Error::Refused { by: "the NATS server".into(), why });
-            }
+        if let Err(error) = session.check_joined().await {
+            session.leave().await;
+            return Err(error);
         }
         Ok(session)
     }
 
-    /// Joins a service: announces it, and subscribes to its subjects.
-    async fn join(&mut self, server: &NatsServer, route: &Route, name: &str) -> Result<()> {
-        let unavailable =
-            |error: async_nats::Error| Error::Unavailable { why: format!("{name} could not join: {error}") };
-        let builder = self.nats.client().service_builder().description(route.name()).metadata(server.announcement());
-        let started = builder.queue_group(&server.queue_group).start(name, env!("CARGO_PKG_VERSION")).await;
-        let service = started.map_err(unavailable)?;
+    /// Joins a service: subscribes to its subjects, and tells of them.
+    async fn join(&mut self, server: &NatsServer, route: &Route, at: usize) -> Result<(), async_nats::SubscribeError> {
+        let client = self.nats.client();
+        let mut endpoints = Vec::new();
         for method in route.methods() {
             for (index, subject) in server.subjects(method.service, method.name).into_iter().enumerate() {
-                let endpoint_name = if index == 0 { method.name.into() } else { format!("{}-{index}", method.name) };
-                let metadata = [("input", method.input), ("output", method.output)];
-                let metadata = metadata.map(|(key, value)| (key.to_owned(), value.to_owned())).into();
-                let endpoint = service.endpoint_builder().name(endpoint_name).metadata(metadata);
-                self.endpoints.push((endpoint.add(subject).await.map_err(unavailable)?, method));
+                let name = if index == 0 { method.name.into() } else { format!("{}-{index}", method.name) };
+                let queue_group = server.queue_group.clone();
+                let requests = client.queue_subscribe(subject.clone(), queue_group.clone()).await?;
+                let endpoint = Endpoint { name, subject, queue_group, method, counts: Counts::default() };
+                let endpoint = Arc::new(endpoint);
+                endpoints.push(Arc::clone(&endpoint));
+                self.joined.push(Joined { requests, endpoint, service: route.clone() });
             }
         }
-        self.services.push(service);
+        let name = self.candidates[at].name.clone();
+        let metadata = membership::announcement(&server.store);
+        let service = Description { name, description: route.name(), metadata, endpoints };
+        self.discoveries.push(Discovery::start(client, service).await?);
+        Ok(())
+    }
+
+    async fn check_joined(&mut self) -> Result<()> {
+        for candidate in &self.candidates {
+            candidate.check_after(&self.nats).await?;
+        }
+        while let Ok(complaint) = self.complaints.try_recv() {
+            if let Some(why) = self.forbidden(&complaint) {
+                return Err(Error::Refused { by: "the NATS server".into(), why });
+            }
+        }
         Ok(())
     }
 
     async fn leave(self) {
-        for (mut endpoint, _) in self.endpoints {
+        for mut joined in self.joined {
             // It may be gone already.
-            let _ = endpoint.stop().await;
-        }
-        for service in self.services {
-            let _ = service.stop().await;
+            let _ = joined.requests.unsubscribe().await;
         }
     }
 
-    /// Answers requests until told to stop (true), or until the connection has ended for good (false). `forbidden` is told
-    /// when the NATS server no longer lets us listen.
-    pub(super) async fn run(mut self, work: &Work, forbidden: impl Fn(String)) -> bool {
+    /// Answers requests until told to stop, until the connection has ended for good, or until it turns out that others
+    /// serve the same from another store. `forbidden` is told when the NATS server no longer lets us listen.
+    pub(super) async fn run(mut self, work: &Work, forbidden: impl Fn(String)) -> Ended {
         let mut intake = JoinSet::new();
-        for (endpoint, method) in std::mem::take(&mut self.endpoints) {
-            let route = method.route().into();
-            let (nats, rules, gate) = (self.nats.clone(), work.rules.clone(), work.gate.clone());
-            let worker = Arc::new(Worker { nats, method, route, rules, gate });
-            intake.spawn(endpoint::run(endpoint, worker, work.stop.clone()));
+        for Joined { requests, endpoint, service } in std::mem::take(&mut self.joined) {
+            let (client, route) = (self.nats.client().clone(), endpoint.method.route());
+            let (rules, gate) = (work.rules.clone(), work.gate.clone());
+            let worker = Arc::new(Worker { client, endpoint, service, route, rules, gate });
+            intake.spawn(worker::run(requests, worker, work.stop.clone()));
         }
-        let mut stopped = true;
+        let mut rivals = std::pin::pin!(membership::until_refused(&self.candidates, &self.nats));
+        let mut told = true;
         loop {
             tokio::select! {
                 ended = intake.join_next() => match ended {
-                    Some(Ok(told)) => stopped &= told,
-                    Some(Err(_)) => stopped = false,
+                    Some(ended) => told &= ended.unwrap_or(false),
                     None => break,
                 },
                 complaint = self.complaints.recv() => {
@@ -125,24 +146,24 @@ impl Session {
                         forbidden(why);
                     }
                 }
+                refusal = &mut rivals, if told => return Ended::Refused(refusal),
             }
         }
-        if !stopped {
-            return false;
+        if !told {
+            return Ended::Lost;
         }
         work.gate.empty().await;
-        for service in self.services {
-            let _ = service.stop().await;
-        }
+        drop(self.discoveries);
         flush(self.nats.client()).await;
-        true
+        Ended::Told
     }
 
     /// Whether a complaint of the server's is that we may not listen, and what to do about it.
     fn forbidden(&self, complaint: &str) -> Option<String> {
         let lower = complaint.to_ascii_lowercase();
         let concerns = |subject: &String| lower.contains(&format!("\"{}\"", subject.to_ascii_lowercase()));
-        let forbidden = lower.contains("permissions violation for subscription") && self.subjects.iter().any(concerns);
+        let forbidden = lower.contains("permissions violation for subscription")
+            && self.candidates.iter().any(|candidate| candidate.subjects.iter().any(concerns));
         forbidden.then(|| format!("{complaint}; let this user subscribe to the subjects of its services"))
     }
 }
