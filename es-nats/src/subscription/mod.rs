@@ -12,7 +12,7 @@ use std::{
 };
 
 use es_core::{
-    Clock, Error, EventLog, Filter, Page, Result, Retry, StoreIdentity, SystemClock, Timestamp, store::BoxFuture,
+    Clock, Epoch, Error, EventLog, Filter, Page, Result, Retry, StoreIdentity, SystemClock, Timestamp, store::BoxFuture,
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -133,7 +133,11 @@ impl EventLog for Subscription {
     }
 
     fn identity(&self) -> StoreIdentity {
-        self.0.source.identity().clone()
+        self.0.source.origin().store
+    }
+
+    fn epochs(&self) -> Vec<Epoch> {
+        self.0.source.origin().epochs
     }
 
     fn now(&self) -> Timestamp {
@@ -155,7 +159,7 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("stream", &self.stream())
-            .field("store", self.0.source.identity())
+            .field("store", &self.0.source.origin().store)
             .field("head", &*self.0.head.borrow())
             .finish_non_exhaustive()
     }
