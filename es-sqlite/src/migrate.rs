@@ -198,3 +198,23 @@ fn explain_read_only(place: &Place, error: Error) -> Error {
 fn is_cannot_open(source: &(dyn std::error::Error + 'static)) -> bool {
     source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::STORE;
+
+    #[test]
+    fn an_upgrade_that_is_cut_off_has_changed_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../tests/golden/store_1.sql")).unwrap();
+        let place = Place { path: "bank.db".into(), busy_timeout: std::time::Duration::ZERO };
+        let transaction = connection.transaction().unwrap();
+        STORE.upgrade(&transaction, 1).unwrap();
+        assert!(matches!(inspect(&transaction, &place, &STORE), Ok(State::Ours)));
+        drop(transaction);
+        assert!(matches!(inspect(&connection, &place, &STORE), Ok(State::Older(1))));
+        upgrade(&mut connection, &place, &STORE).unwrap();
+        assert!(matches!(inspect(&connection, &place, &STORE), Ok(State::Ours)));
+    }
+}

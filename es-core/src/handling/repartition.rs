@@ -44,9 +44,6 @@ impl<H: Handler> Handling<H> {
             let progress = self.page(store, behind, Until { head, last, of }, attempts).await?;
             return Ok(Progress { checkpoint: lowest, caught_up: false, ..progress });
         }
-        for one in &mut held {
-            one.at.store = one.at.follow(&self.name, store)?;
-        }
         self.checkpoints.repartition(&held, self.partitions()).await?;
         tracing::info!(
             name = &*self.name,

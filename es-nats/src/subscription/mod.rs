@@ -40,6 +40,9 @@ const IDLE: usize = 64;
 ///
 /// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
 /// has grown too old for it, is fetched from the store, as long as its relay runs.
+///
+/// The stream tells how often its store was restored, and to where. A reader whose checkpoint lies beyond that stops with
+/// [`StoreRestored`](Error::StoreRestored) until it is rebuilt, also one that was not running meanwhile; the others go on.
 #[derive(Clone)]
 pub struct Subscription(Arc<Inner>);
 

@@ -7,7 +7,7 @@ use super::fill::Making;
 use crate::{
     blocking,
     long::Stop,
-    projection::{Inner, checkpoint::Checkpoint, target::Target},
+    projection::{Inner, target::Target},
 };
 
 /// Events handled inside the transaction, at most, unless the present read model has more.
@@ -70,13 +70,12 @@ impl Making {
     }
 }
 
-/// How far the present read model is in this log, by its foremost partition. What has seen events that are gone since a
-/// restore is nowhere in it.
+/// How far the present read model is in the log of this store, by its foremost partition.
 pub(super) fn present_checkpoint(inner: &Inner, connection: &Connection) -> Result<u64, Error> {
-    let present = Checkpoint::read(connection, &inner.name)
-        .map_err(|error| inner.target.place().error("reading a checkpoint", error))?;
-    let in_this_log = present.iter().filter(|row| row.follow(&inner.name, inner.source.log()).is_ok());
-    Ok(in_this_log.map(|row| row.position).max().unwrap_or_default())
+    connection
+        .prepare_cached("SELECT coalesce(max(position), 0) FROM es_checkpoints WHERE name = ?1 AND store_id = ?2")
+        .and_then(|mut select| select.query_row((&inner.name, inner.store_id().as_bytes()), |row| row.get(0)))
+        .map_err(|error| inner.target.place().error("reading a checkpoint", error))
 }
 
 #[cfg(test)]
