@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use es_core::{Error, EventLog};
 use es_sqlite::{Finding, SqliteStore, verify};
@@ -169,6 +169,31 @@ async fn a_restore_that_was_killed_is_not_there() {
     }
     assert!(killed > 0, "every restore was done before it was killed");
     assert!(verify(at("backup.db")).await.unwrap().is_sound());
+}
+
+#[tokio::test]
+async fn a_restore_that_nobody_waits_for_leaves_nothing() {
+    let (folder, path) = folder();
+    let at = |name: &str| folder.path().join(name);
+    let store = SqliteStore::open(&path).await.unwrap();
+    large(&store).await;
+    store.shutdown().await.unwrap();
+    let under_way = async {
+        while !at("restored.db.partial").exists() {
+            tokio::time::sleep(Duration::from_millis(1)).await;
+        }
+    };
+    tokio::select! {
+        done = SqliteStore::restore(&path, at("restored.db")) => panic!("too early to be done: {done:?}"),
+        () = under_way => {}
+    }
+    let deadline = Instant::now() + Duration::from_secs(10);
+    while at("restored.db.partial").exists() {
+        assert!(Instant::now() < deadline, "it goes on");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    assert!(!at("restored.db").exists());
+    assert!(SqliteStore::restore(&path, at("restored.db")).await.unwrap().is_sound());
 }
 
 #[tokio::test]

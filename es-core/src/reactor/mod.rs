@@ -97,7 +97,8 @@ use crate::{EventLog, Progress, Result, Subscriber, Transport, handling::Handlin
 /// # When the store is restored
 /// Restored to an older state, the store lacks events that the reactor may have seen. Where its checkpoint lies beyond
 /// that state, it stops with [`StoreRestored`](crate::Error::StoreRestored), and
-/// [`go_on_from_restore`](Self::go_on_from_restore) lets it go on.
+/// [`go_on_from_restore`](Self::go_on_from_restore) lets it go on. A checkpoint in the store itself comes back with it:
+/// then the reactor goes on by itself, and what it has sent to others for events that are gone is theirs to know.
 ///
 /// # Not made again
 /// A reactor is no [`Rebuild`](crate::Rebuild): what it has sent stays sent.
