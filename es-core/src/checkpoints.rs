@@ -4,7 +4,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use uuid::Uuid;
 
-use crate::{Error, Result, Timestamp, store::BoxFuture};
+use crate::{Error, Result, StoreIdentity, Timestamp, store::BoxFuture};
 
 /// Keeps checkpoints for [projections](crate::Projection) and [reactors](crate::Reactor): how far each partition has
 /// come, and who works on it.
@@ -18,7 +18,7 @@ use crate::{Error, Result, Timestamp, store::BoxFuture};
 /// [`checkpoint_store_conformance!`](crate::checkpoint_store_conformance).
 pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
     /// Makes the checkpoints of a subscriber where it has none: one for each partition. Where it has some, they stay
-    /// where they are, however many; only the names of its events are replaced.
+    /// where they are, of the epoch they are of, however many; only the names of its events are replaced.
     ///
     /// # Errors
     /// [`StoreIdentityChanged`](crate::Error::StoreIdentityChanged) when they are of another store, or what the storage
@@ -47,8 +47,8 @@ pub trait CheckpointStore: fmt::Debug + Send + Sync + 'static {
         lease: Duration,
     ) -> BoxFuture<'a, Result<Claimed>>;
 
-    /// Moves a checkpoint, if it is where the owner left it, and renews the lease. The note of what is being sent is
-    /// replaced by the one given.
+    /// Moves a checkpoint, if it is where the owner left it, and renews the lease. It becomes one of the store and epoch
+    /// that `held.at` names. The note of what is being sent is replaced by the one given.
     ///
     /// # Errors
     /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another owner has taken the partition, or what the
@@ -80,7 +80,7 @@ pub struct Registration {
     /// The stored names of the events it has hooks for.
     pub events: Vec<String>,
     /// The store whose log it follows.
-    pub store: Uuid,
+    pub store: StoreIdentity,
     /// The position it starts after, when it is new.
     pub start: u64,
 }
@@ -94,8 +94,8 @@ pub struct Checkpoint {
     pub position: u64,
     /// Rises with each new owner.
     pub generation: u64,
-    /// The store whose log this is a position of.
-    pub store: Uuid,
+    /// The store whose log this is a position of, and its epoch then.
+    pub store: StoreIdentity,
     /// Who had it last, unless it was given back.
     pub owner: Option<Uuid>,
     /// When the owner's lease is over.
@@ -117,7 +117,7 @@ impl Checkpoint {
     }
 
     /// The checkpoint of partition 0 at this position, in nobody's hands.
-    pub fn at(position: u64, generation: u64, store: Uuid) -> Self {
+    pub fn at(position: u64, generation: u64, store: StoreIdentity) -> Self {
         Self {
             partition: 0,
             position,

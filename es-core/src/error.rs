@@ -233,7 +233,35 @@ pub enum Error {
         /// The store it was given.
         actual: String,
     },
-    /// A checkpoint lies beyond the log's end: the store was restored to an older state.
+    /// A checkpoint lies beyond where the store was restored to: what follows it has seen events that are gone.
+    #[error(
+        "`{name}` has seen position {checkpoint}, and the store was since restored to its state at position \
+         {restored_to}: it has seen events that are gone; rebuild it (or, where that can't be done, set right \
+         what came of those events and call go_on_from_restore())"
+    )]
+    StoreRestored {
+        /// The projection or reactor.
+        name: String,
+        /// How far it says it is.
+        checkpoint: u64,
+        /// Up to here the store has what it had before.
+        restored_to: u64,
+    },
+    /// A checkpoint is of an epoch of the store that this copy of it knows nothing of.
+    #[error(
+        "`{name}` has followed this store in epoch {epoch}, of which this copy of it (epoch {present}) knows nothing: it \
+         is an older copy, or was restored another time; open the store that it has followed, or rebuild it (what can't \
+         be rebuilt needs another name)"
+    )]
+    EpochUnknown {
+        /// The projection or reactor.
+        name: String,
+        /// The epoch it has followed.
+        epoch: u64,
+        /// The epoch of the store it was given.
+        present: u64,
+    },
+    /// A checkpoint lies beyond the log's end: an older copy of the store's file was put in its place.
     #[error("`{name}` has seen position {checkpoint}, the store ends at {head}; rebuild it, or restore a newer store")]
     CheckpointAhead {
         /// The projection.
@@ -420,6 +448,8 @@ impl Error {
             | Self::SchemaTooNew { .. }
             | Self::UnsafeEngine { .. }
             | Self::StoreIdentityChanged { .. }
+            | Self::StoreRestored { .. }
+            | Self::EpochUnknown { .. }
             | Self::CheckpointAhead { .. }
             | Self::ProjectionChanged { .. }
             | Self::ProjectionFaulted { .. }

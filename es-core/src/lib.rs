@@ -67,6 +67,7 @@ mod commit;
 mod context;
 mod decision;
 mod deliveries;
+mod epoch;
 pub mod error;
 mod event;
 mod event_meta;
@@ -123,6 +124,7 @@ pub use commit::{
 };
 pub use context::{CommandContext, Enlisted, QueryContext};
 pub use deliveries::{Deliveries, Delivering};
+pub use epoch::Epoch;
 pub use error::{Error, Result, Retry};
 pub use event::{Encoded, Encoding, Event, EventOf, EventSet, UpcastFrom};
 pub use event_meta::{EventMeta, Origin};

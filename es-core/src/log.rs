@@ -4,14 +4,15 @@ use std::{fmt, sync::Arc};
 
 use tokio::sync::watch;
 
-use crate::{Error, Filter, Page, Result, Timestamp, store::BoxFuture};
+use crate::{Epoch, Error, Filter, Page, Result, Timestamp, store::BoxFuture};
 
 /// Which store this is.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct StoreIdentity {
     /// Unique to the store, kept for its life.
     pub id: uuid::Uuid,
-    /// Raised each time the store is restored from a backup.
+    /// Raised each time the store is restored from a backup; 0 before that. What follows its log notices by it whether
+    /// it has seen events that are gone.
     pub epoch: u64,
 }
 
@@ -42,10 +43,17 @@ pub trait EventLog: fmt::Debug + Send + Sync + 'static {
     /// Which store this is.
     fn identity(&self) -> StoreIdentity;
 
+    /// The epochs that restores of the store have begun, oldest first: the last one is the present one. None where it
+    /// was never restored.
+    fn epochs(&self) -> Vec<Epoch> {
+        Vec::new()
+    }
+
     /// The time by the store's clock.
     fn now(&self) -> Timestamp;
 
-    /// What it means that a checkpoint lies beyond the head: for a store, that it was restored to an older state.
+    /// What it means that a checkpoint of this epoch lies beyond the head: for a store, that an older copy of its file was
+    /// put in its place.
     fn ends_before(&self, name: &str, checkpoint: u64, head: u64) -> Error {
         Error::CheckpointAhead { name: name.to_owned(), checkpoint, head }
     }
@@ -66,6 +74,10 @@ impl<L: EventLog + ?Sized> EventLog for Arc<L> {
 
     fn identity(&self) -> StoreIdentity {
         (**self).identity()
+    }
+
+    fn epochs(&self) -> Vec<Epoch> {
+        (**self).epochs()
     }
 
     fn now(&self) -> Timestamp {

@@ -232,7 +232,7 @@ impl EventLog for MemoryStore {
     }
 
     fn identity(&self) -> StoreIdentity {
-        self.0.identity.clone()
+        self.0.identity
     }
 
     fn now(&self) -> Timestamp {

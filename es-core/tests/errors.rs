@@ -53,6 +53,8 @@ fn errors() -> Vec<(Error, Retry)> {
         (Error::UnsafeEngine { version: "3.40.1".into(), why: "it can lose data" }, Never),
         (Error::StoreIdentityChanged { name: name(), expected: "s1".into(), actual: "s2".into() }, Never),
         (Error::CheckpointAhead { name: name(), checkpoint: 9, head: 3 }, Never),
+        (Error::StoreRestored { name: name(), checkpoint: 9, restored_to: 3 }, Never),
+        (Error::EpochUnknown { name: name(), epoch: 1, present: 2 }, Never),
         (Error::CheckpointMoved { name: name(), expected: 9 }, Safe),
         (Error::RebuildUnderWay { name: name() }, Safe),
         (Error::ProjectionChanged { name: name(), added: vec!["a".into()], removed: vec!["b".into()] }, Never),

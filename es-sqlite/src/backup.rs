@@ -1,11 +1,6 @@
 //! Copying a store while it is used.
 
-use std::{
-    io::ErrorKind,
-    path::{Path, PathBuf},
-    thread,
-    time::Duration,
-};
+use std::{path::PathBuf, thread, time::Duration};
 
 use es_core::{Error, Result};
 use rusqlite::{
@@ -18,13 +13,12 @@ use crate::{
     builder::Durability,
     connection::{self, Role},
     errors::Place,
-    file::{self, Found},
     log,
     long::{self, Stop},
+    partial::{Partial, Purpose},
     verify,
 };
 
-const EXISTS: &str = "exists already; a backup goes into a new file";
 /// Pages copied at once (2 MB), and the pause after them in which the disk is others'.
 const PAGES: i32 = 512;
 const PAUSE: Duration = Duration::from_millis(1);
@@ -37,7 +31,8 @@ impl SqliteStore {
     /// complete without any file beside it, and synced to disk. Writers are not held up. What they write meanwhile is
     /// kept in the `-wal` file until the copy is made.
     ///
-    /// The copy has the identity of this store. Use it in its place, not beside it.
+    /// The copy has the identity of this store. Use it in its place, not beside it: [`restore`](Self::restore) puts it
+    /// there.
     ///
     /// The file gets its name when it is whole and checked; until then it is called `.partial`. Dropping the future ends
     /// the backup. Then, and after any error, nothing is left of it; a crash may leave the `.partial` file.
@@ -65,11 +60,11 @@ impl SqliteStore {
         let from = self.place().clone();
         let target = to.into();
         long::run(format!("copying {} to {}", from.path.display(), target.display()), move |stop| {
-            let partial = Partial::make(&target)?;
-            let to = Place { path: partial.path.clone(), busy_timeout: from.busy_timeout };
-            let head = copy(&from, &to, stop)?;
-            let report = verify::check(&connection::open_immutable(&to)?, &to, stop)?;
-            refuse_unsound(&report, head, &target)?;
+            let partial = Partial::make(&target, Purpose::Backup)?;
+            let to = partial.place(from.busy_timeout);
+            let source = connection::open(&from, Role::Reader)?;
+            let head = copy((&source, &from), &to, stop)?;
+            let report = check(&to, head, stop, || format!("the copy that was to become {}", target.display()))?;
             partial.keep()?;
             Ok(report)
         })
@@ -81,14 +76,13 @@ impl SqliteStore {
 ///
 /// The moment is held by a reading transaction: SQLite then never finds the source changed between two steps, which
 /// would make it start over. In a write-ahead log no writer waits for a reader.
-fn copy(from: &Place, to: &Place, stop: Stop<'_>) -> Result<u64> {
+pub(crate) fn copy((source, from): (&Connection, &Place), to: &Place, stop: Stop<'_>) -> Result<u64> {
     let reading = |error| from.error("reading the store", error);
     let writing = |error| to.error("writing the copy", error);
-    let source = connection::open(from, Role::Reader)?;
     let moment = source.unchecked_transaction().map_err(reading)?;
     let head = log::head(&moment).map_err(reading)?;
     let mut target = connection::open_bare(to, Role::Writer(Durability::Full))?;
-    let backup = Backup::new(&source, &mut target).map_err(writing)?;
+    let backup = Backup::new(source, &mut target).map_err(writing)?;
     let mut waited = Duration::ZERO;
     loop {
         match backup.step(PAGES).map_err(writing)? {
@@ -105,76 +99,19 @@ fn copy(from: &Place, to: &Place, stop: Stop<'_>) -> Result<u64> {
     Ok(head)
 }
 
-fn close(connection: Connection) -> rusqlite::Result<()> {
+pub(crate) fn close(connection: Connection) -> rusqlite::Result<()> {
     connection.close().map_err(|(_, error)| error)
 }
 
-/// A copy with any damage is none.
-fn refuse_unsound(report: &Report, head: u64, target: &Path) -> Result<()> {
+/// Checks a copy, which is to have a log up to this head. One with any damage is none.
+pub(crate) fn check(copy: &Place, head: u64, stop: Stop<'_>, what: impl Fn() -> String) -> Result<Report> {
+    let report = verify::check(&connection::open_immutable(copy)?, copy, stop)?;
     let mut damage = report.findings.iter().filter(|finding| !finding.is_note()).map(Finding::to_string);
     let short = || format!("it ends at position {}, and {head} was to be copied", report.head);
-    let Some(first) = damage.next().or_else(|| (report.head != head).then(short)) else { return Ok(()) };
+    let Some(first) = damage.next().or_else(|| (report.head != head).then(short)) else { return Ok(report) };
     let why = match damage.count() {
         0 => first,
         more => format!("{first} (and {more} more)"),
     };
-    Err(Error::Corrupt { what: format!("the copy that was to become {}", target.display()), why })
-}
-
-/// The copy while it is made, under a name of its own: cut off by a crash, it must not look like a backup. It goes again
-/// unless it gets the name it is for.
-struct Partial {
-    path: PathBuf,
-    target: PathBuf,
-}
-
-impl Partial {
-    fn make(target: &Path) -> Result<Self> {
-        let path = file::beside(target, ".partial");
-        let refuse = |path: &Path, why: &str| Err(Error::InvalidRequest { why: format!("{} {why}", path.display()) });
-        if target.as_os_str().is_empty() || target == Path::new(":memory:") {
-            return refuse(target, "is not the path of a file");
-        }
-        if target.symlink_metadata().is_ok() {
-            return refuse(target, EXISTS);
-        }
-        if file::make(&path)? == Found::Something {
-            return refuse(&path, "exists: another backup is under way, or one was cut off and left it to be removed");
-        }
-        let made = Self { path, target: target.to_owned() };
-        // SQLite would take them for the copy's.
-        if [&made.path, target].into_iter().any(file::may_be_outdated) {
-            return refuse(target, "has the log of a former file beside it; move that away or choose another name");
-        }
-        Ok(made)
-    }
-
-    /// Gives the copy its name, unless somebody else has taken it meanwhile.
-    fn keep(self) -> Result<()> {
-        let Self { path, target } = &self;
-        let named = std::fs::hard_link(path, target).or_else(|error| match error.kind() {
-            // Some file systems have no links.
-            _ if target.symlink_metadata().is_err() => std::fs::rename(path, target),
-            _ => Err(error),
-        });
-        match named {
-            Ok(()) => file::sync_folder(target),
-            Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-                Err(Error::InvalidRequest { why: format!("{} {EXISTS}", target.display()) })
-            }
-            Err(error) => Err(Error::Io { what: format!("naming {}", target.display()), source: error.into() }),
-        }
-    }
-}
-
-impl Drop for Partial {
-    fn drop(&mut self) {
-        for made in [&file::beside(&self.path, "-journal"), &self.path] {
-            if let Err(error) = std::fs::remove_file(made)
-                && error.kind() != ErrorKind::NotFound
-            {
-                tracing::warn!(%error, path = %made.display(), "a backup left this file behind");
-            }
-        }
-    }
+    Err(Error::Corrupt { what: what(), why })
 }

@@ -90,7 +90,8 @@ impl SqliteStoreBuilder {
         self
     }
 
-    /// Opens the store.
+    /// Opens the store. A file that an older version of this library wrote gets the present tables, in one transaction;
+    /// programs of that version can't open it afterwards.
     ///
     /// # Errors
     /// [`Io`](Error::Io) when the file can't be opened or created, [`NotAStore`](Error::NotAStore) when it is not an

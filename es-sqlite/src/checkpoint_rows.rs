@@ -4,7 +4,7 @@
 //! transaction what a row becomes; here it is written, and only in the place of the row the decision was made on.
 
 use es_core::{
-    Timestamp,
+    StoreIdentity, Timestamp,
     checkpoints::{Checkpoint, Sending},
 };
 use rusqlite::{Connection, Row, named_params};
@@ -30,7 +30,7 @@ pub(crate) struct Stored {
 pub(crate) fn all(connection: &Connection, name: &str) -> rusqlite::Result<Vec<Stored>> {
     connection
         .prepare_cached(
-            "SELECT partition, position, generation, store_id, hooks, owner, leased_until, sending_to, sending_since
+            "SELECT partition, position, generation, store_id, hooks, owner, leased_until, sending_to, sending_since, epoch
              FROM es_checkpoints WHERE name = ?1 ORDER BY partition",
         )?
         .query_map([name], read)?
@@ -46,7 +46,7 @@ fn read(row: &Row<'_>) -> rusqlite::Result<Stored> {
         partition: row.get(0)?,
         position: row.get(1)?,
         generation: row.get(2)?,
-        store: Uuid::from_bytes(row.get(3)?),
+        store: StoreIdentity { id: Uuid::from_bytes(row.get(3)?), epoch: row.get(9)? },
         owner: row.get::<_, Option<[u8; 16]>>(5)?.map(Uuid::from_bytes),
         leased_until: Timestamp::from_micros(row.get(6)?),
         leased: false,
@@ -66,8 +66,9 @@ pub(crate) fn insert(
     connection
         .prepare_cached(
             "INSERT INTO es_checkpoints
-             (name, partition, kind, position, generation, store_id, hooks, sending_to, sending_since)
-             VALUES (:name, :partition, :kind, :position, :generation, :store, :hooks, :sending_to, :sending_since)",
+             (name, partition, kind, position, generation, store_id, epoch, hooks, sending_to, sending_since)
+             VALUES
+             (:name, :partition, :kind, :position, :generation, :store, :epoch, :hooks, :sending_to, :sending_since)",
         )?
         .execute(named_params! {
             ":name": name,
@@ -75,7 +76,8 @@ pub(crate) fn insert(
             ":kind": kind as i64,
             ":position": at.position,
             ":generation": at.generation,
-            ":store": at.store.as_bytes(),
+            ":store": at.store.id.as_bytes(),
+            ":epoch": at.store.epoch,
             ":hooks": hooks,
             ":sending_to": at.sending.map(|sending| sending.to),
             ":sending_since": at.sending.map(|sending| sending.since.as_micros()),
@@ -83,8 +85,8 @@ pub(crate) fn insert(
         .map(drop)
 }
 
-/// Moves a checkpoint on, unless it is no longer where it was, of the same generation, and the same owner's. Says
-/// whether it has moved.
+/// Moves a checkpoint on, also into another epoch, unless it is no longer where it was, of the same generation, and the
+/// same owner's. Says whether it has moved.
 pub(crate) fn replace(
     connection: &Connection,
     name: &str,
@@ -94,7 +96,7 @@ pub(crate) fn replace(
     let moved = connection
         .prepare_cached(
             "UPDATE es_checkpoints
-             SET position = :to, generation = :next_generation, owner = :next_owner, leased_until = :until,
+             SET position = :to, generation = :next_generation, epoch = :epoch, owner = :next_owner, leased_until = :until,
                  sending_to = :sending_to, sending_since = :sending_since
              WHERE name = :name AND partition = :partition AND position = :position AND generation = :generation
                AND store_id = :store AND owner IS :owner",
@@ -102,6 +104,7 @@ pub(crate) fn replace(
         .execute(named_params! {
             ":to": next.position,
             ":next_generation": next.generation,
+            ":epoch": next.store.epoch,
             ":next_owner": next.owner.as_ref().map(Uuid::as_bytes),
             ":until": next.leased_until.as_micros(),
             ":sending_to": next.sending.map(|sending| sending.to),
@@ -110,7 +113,7 @@ pub(crate) fn replace(
             ":partition": former.partition,
             ":position": former.position,
             ":generation": former.generation,
-            ":store": former.store.as_bytes(),
+            ":store": former.store.id.as_bytes(),
             ":owner": former.owner.as_ref().map(Uuid::as_bytes),
         })?;
     Ok(moved == 1)

@@ -107,8 +107,8 @@ impl CheckpointStore for SqliteStore {
         Box::pin(self.write_checkpoints("registering a subscriber", move |connection, now| {
             let Registration { name, partitions, events, store, start } = &registration;
             let (stored, hooks) = (all(connection, name, now)?, events.join("\n"));
-            if let Some(foreign) = stored.iter().find(|checkpoint| checkpoint.store != *store) {
-                let (expected, actual) = (foreign.store.to_string(), store.to_string());
+            if let Some(foreign) = stored.iter().find(|checkpoint| checkpoint.store.id != store.id) {
+                let (expected, actual) = (foreign.store.id.to_string(), store.id.to_string());
                 return Ok(Err(Error::StoreIdentityChanged { name: name.clone(), expected, actual }));
             }
             if checkpoint_rows::is_taken(connection, name, Kind::Elsewhere)? {

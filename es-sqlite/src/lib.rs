@@ -3,8 +3,8 @@
 //! [`SqliteStore`] is the [`EventStore`](es_core::EventStore) for one machine: commits of concurrent tasks share
 //! transactions and are synced to disk before they are acknowledged; every event has a checksum that is verified on each
 //! read; several processes may use one file. [`SqliteProjection`] turns events into SQL tables, in the same file or in
-//! another one, and is tested with [`testing`]. [`SqliteStore::backup`] copies a store while it is used, and [`verify`]
-//! checks one.
+//! another one, and is tested with [`testing`]. [`SqliteStore::backup`] copies a store while it is used,
+//! [`SqliteStore::restore`] makes one from a backup, and [`verify`] checks one.
 //!
 //! ```
 //! use es_core::{Commit, EventStore, Expected, HookBuilder, NewEvent, StreamKey};
@@ -80,8 +80,10 @@ mod log;
 mod long;
 mod migrate;
 mod names;
+mod partial;
 mod projection;
 mod reader;
+mod restore;
 mod savepoint;
 mod scan;
 mod schedule;

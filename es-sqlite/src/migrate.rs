@@ -32,17 +32,20 @@ pub(crate) fn open(place: &Place, schema: &Schema, role: Role, create: bool) -> 
         Found::Empty => State::New,
         Found::Something => look(place, schema)?,
     };
-    if let State::New = state {
-        create_schema(place, schema, role)?;
+    match state {
+        State::New | State::Older(_) => {
+            make_tables(place, schema, role).map_err(|error| explain_read_only(place, error))?;
+        }
+        State::Ours => {}
     }
     let connection = connection::open(place, role).map_err(|error| explain_read_only(place, error))?;
     match inspect(&connection, place, schema)? {
         State::Ours => Ok(connection),
-        State::New => Err(not_ours(place, "its tables are missing".into())),
+        State::New | State::Older(_) => Err(not_ours(place, "its tables are missing".into())),
     }
 }
 
-/// Opens a file of ours for reading only. It is left as it is, whatever it holds.
+/// Opens a file of ours for reading only. It is left as it is, whatever it holds, and may have an older schema.
 pub(crate) fn open_to_read(place: &Place, schema: &Schema) -> Result<Connection, Error> {
     engine::check()?;
     let missing = || Error::Io { what: format!("opening {}", place.path.display()), source: "there is no file".into() };
@@ -66,7 +69,7 @@ pub(crate) fn open_to_read(place: &Place, schema: &Schema) -> Result<Connection,
         connection => connection?,
     };
     match inspect(&connection, place, schema)? {
-        State::Ours => Ok(connection),
+        State::Ours | State::Older(_) => Ok(connection),
         State::New => Err(not_ours(place, "its tables are missing".into())),
     }
 }
@@ -85,6 +88,8 @@ fn reader(place: &Place) -> Result<Connection, Error> {
 enum State {
     New,
     Ours,
+    /// Ours, with the schema of this older version.
+    Older(u32),
 }
 
 /// Judges a file, its tables included, before anything may write to it.
@@ -129,35 +134,49 @@ fn judge(connection: &Connection, place: &Place, schema: &Schema) -> Result<Stat
         let whose = ours.map_or("an SQLite file of another program", |schema| schema.what);
         return Err(not_ours(place, format!("it is {whose}")));
     }
-    let unsigned = |version: i32| u32::try_from(version).unwrap_or_default();
-    if version > schema.version {
-        let (found, supported) = (unsigned(version), unsigned(schema.version));
-        return Err(Error::SchemaTooNew { path: place.path.clone(), found, supported });
+    let supported = schema.version();
+    match u32::try_from(version).unwrap_or_default() {
+        0 => Err(not_ours(place, format!("it has schema version {version}"))),
+        found if found > supported => Err(Error::SchemaTooNew { path: place.path.clone(), found, supported }),
+        found if found < supported => Ok(State::Older(found)),
+        _ => Ok(State::Ours),
     }
-    Ok(State::Ours)
 }
 
 /// As [`judge`], and whether the tables are as we make them.
 fn inspect(connection: &Connection, place: &Place, schema: &Schema) -> Result<State, Error> {
     let state = judge(connection, place, schema)?;
-    if let State::Ours = state
-        && let Some(difference) =
-            schema.difference(connection).map_err(|error| place.error("reading the schema", error))?
-    {
-        return Err(not_ours(place, difference));
+    let version = match state {
+        State::New => return Ok(state),
+        State::Ours => schema.version(),
+        State::Older(version) => version,
+    };
+    match schema.difference(connection, version).map_err(|error| place.error("reading the schema", error))? {
+        Some(difference) => Err(not_ours(place, difference)),
+        None => Ok(state),
     }
-    Ok(state)
 }
 
-/// Makes the tables of a new file in one transaction, before the file gets its write-ahead log: the main file alone is
-/// a whole, empty store.
-fn create_schema(place: &Place, schema: &Schema, role: Role) -> Result<(), Error> {
-    let at = |error| place.error("creating the tables", error);
+/// Makes the tables of a new file, or those of the newest version from older ones, in one transaction. A new file gets
+/// its write-ahead log afterwards: the main file alone is a whole, empty store.
+fn make_tables(place: &Place, schema: &Schema, role: Role) -> Result<(), Error> {
     let mut connection = connection::open_bare(place, role)?;
+    upgrade(&mut connection, place, schema)
+}
+
+/// Gives a file the newest version of its tables, through a connection that writes it.
+pub(crate) fn upgrade(connection: &mut Connection, place: &Place, schema: &Schema) -> Result<(), Error> {
+    let at = |error| place.error("creating the tables", error);
     let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate).map_err(at)?;
     // Another process may have made them while this one waited.
-    if let State::New = inspect(&transaction, place, schema)? {
-        schema.create(&transaction).map_err(at)?;
+    match inspect(&transaction, place, schema)? {
+        State::New => schema.create(&transaction).map_err(at)?,
+        State::Older(version) => {
+            schema.upgrade(&transaction, version).map_err(at)?;
+            let (from, to) = (version, schema.version());
+            tracing::info!(path = %place.path.display(), from, to, "the tables have a new schema version");
+        }
+        State::Ours => {}
     }
     transaction.commit().map_err(at)
 }
@@ -178,4 +197,24 @@ fn explain_read_only(place: &Place, error: Error) -> Error {
 
 fn is_cannot_open(source: &(dyn std::error::Error + 'static)) -> bool {
     source.downcast_ref::<rusqlite::Error>().and_then(rusqlite::Error::sqlite_error_code) == Some(ErrorCode::CannotOpen)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::schema::STORE;
+
+    #[test]
+    fn an_upgrade_that_is_cut_off_has_changed_nothing() {
+        let mut connection = Connection::open_in_memory().unwrap();
+        connection.execute_batch(include_str!("../tests/golden/store_1.sql")).unwrap();
+        let place = Place { path: "bank.db".into(), busy_timeout: std::time::Duration::ZERO };
+        let transaction = connection.transaction().unwrap();
+        STORE.upgrade(&transaction, 1).unwrap();
+        assert!(matches!(inspect(&transaction, &place, &STORE), Ok(State::Ours)));
+        drop(transaction);
+        assert!(matches!(inspect(&connection, &place, &STORE), Ok(State::Older(1))));
+        upgrade(&mut connection, &place, &STORE).unwrap();
+        assert!(matches!(inspect(&connection, &place, &STORE), Ok(State::Ours)));
+    }
 }

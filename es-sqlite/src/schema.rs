@@ -12,25 +12,25 @@ pub(crate) struct Schema {
     pub(crate) what: &'static str,
     /// Tells a file of ours from any other SQLite file.
     pub(crate) application_id: i32,
-    /// The version this program writes, and the newest it reads.
-    pub(crate) version: i32,
-    sql: &'static [&'static str],
+    /// What makes each version of its tables from the one before, the first from nothing.
+    steps: &'static [&'static [&'static str]],
 }
 
 /// The event store.
 pub(crate) const STORE: Schema = Schema {
     what: "an event store",
     application_id: i32::from_be_bytes(*b"EsSt"),
-    version: 1,
-    sql: &[include_str!("schema.sql"), include_str!("projection/schema.sql")],
+    steps: &[
+        &[include_str!("schema.sql"), include_str!("projection/schema.sql")],
+        &[include_str!("epochs.sql"), include_str!("projection/epochs.sql")],
+    ],
 };
 
 /// A file of read models.
 pub(crate) const READ_MODEL: Schema = Schema {
     what: "a file of read models",
     application_id: i32::from_be_bytes(*b"EsRm"),
-    version: 1,
-    sql: &[include_str!("projection/schema.sql")],
+    steps: &[&[include_str!("projection/schema.sql")], &[include_str!("projection/epochs.sql")]],
 };
 
 /// How a tenant stands in a column: empty for none.
@@ -39,20 +39,33 @@ pub(crate) fn tenant(tenant: Option<&Tenant>) -> &str {
 }
 
 impl Schema {
-    /// Makes the tables of the newest version, inside the caller's transaction.
-    pub(crate) fn create(&self, connection: &Connection) -> rusqlite::Result<()> {
-        for sql in self.sql {
-            connection.execute_batch(sql)?;
-        }
-        connection.pragma_update(None, "application_id", self.application_id)?;
-        connection.pragma_update(None, "user_version", self.version)
+    /// The version this program writes, and the newest it reads.
+    pub(crate) fn version(&self) -> u32 {
+        u32::try_from(self.steps.len()).unwrap_or(u32::MAX)
     }
 
-    /// What is wrong with the tables of a file that says it has this schema. A foreign trigger or view on our tables
-    /// could change what we write; a missing trigger no longer guards the events.
-    pub(crate) fn difference(&self, connection: &Connection) -> rusqlite::Result<Option<String>> {
+    /// Makes the tables of the newest version, inside the caller's transaction.
+    pub(crate) fn create(&self, connection: &Connection) -> rusqlite::Result<()> {
+        connection.pragma_update(None, "application_id", self.application_id)?;
+        self.change(connection, 0, self.version())
+    }
+
+    /// Makes the tables of the newest version from those of another one, inside the caller's transaction.
+    pub(crate) fn upgrade(&self, connection: &Connection, from: u32) -> rusqlite::Result<()> {
+        self.change(connection, from, self.version())
+    }
+
+    fn change(&self, connection: &Connection, from: u32, to: u32) -> rusqlite::Result<()> {
+        let steps = self.steps.iter().take(to as usize).skip(from as usize);
+        steps.copied().flatten().try_for_each(|sql| connection.execute_batch(sql))?;
+        connection.pragma_update(None, "user_version", to)
+    }
+
+    /// What is wrong with the tables of a file that says it has this version of the schema. A foreign trigger or view on
+    /// our tables could change what we write; a missing trigger no longer guards the events.
+    pub(crate) fn difference(&self, connection: &Connection, version: u32) -> rusqlite::Result<Option<String>> {
         let model = Connection::open_in_memory()?;
-        self.create(&model)?;
+        self.change(&model, 0, version)?;
         let (expected, found) = (objects(&model)?, objects(connection)?);
         let differs = expected.symmetric_difference(&found).next();
         Ok(differs.map(|(kind, name, ..)| match expected.iter().any(|(.., known, _, _)| known == name) {
@@ -84,11 +97,11 @@ mod tests {
     fn a_foreign_trigger_on_our_tables_is_found() {
         let connection = Connection::open_in_memory().unwrap();
         STORE.create(&connection).unwrap();
-        assert_eq!(STORE.difference(&connection).unwrap(), None);
+        assert_eq!(STORE.difference(&connection, STORE.version()).unwrap(), None);
         connection
             .execute_batch("CREATE TRIGGER thief AFTER INSERT ON es_events BEGIN DELETE FROM es_claims; END")
             .unwrap();
-        let difference = STORE.difference(&connection).unwrap().unwrap();
+        let difference = STORE.difference(&connection, STORE.version()).unwrap().unwrap();
         assert_eq!(difference, "it has a trigger thief that does not belong to an event store");
     }
 
@@ -97,7 +110,7 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         STORE.create(&connection).unwrap();
         connection.execute_batch("DROP TRIGGER es_events_are_never_changed").unwrap();
-        let difference = STORE.difference(&connection).unwrap().unwrap();
+        let difference = STORE.difference(&connection, STORE.version()).unwrap().unwrap();
         assert!(difference.contains("es_events_are_never_changed is missing"), "{difference}");
     }
 
@@ -106,6 +119,6 @@ mod tests {
         let connection = Connection::open_in_memory().unwrap();
         STORE.create(&connection).unwrap();
         connection.execute_batch("CREATE TABLE estate (id INTEGER PRIMARY KEY)").unwrap();
-        assert_eq!(STORE.difference(&connection).unwrap(), None);
+        assert_eq!(STORE.difference(&connection, STORE.version()).unwrap(), None);
     }
 }

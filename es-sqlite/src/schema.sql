@@ -1,6 +1,6 @@
 -- The store's own tables. Nothing outside this crate writes to them, and events are never changed.
 
--- One row: which store this is, how often it was restored, and the clock by which answers to commands grow old.
+-- One row: which store this is, in which epoch (0 until it is restored), and the clock by which answers to commands grow old.
 CREATE TABLE es_meta (
   id INTEGER PRIMARY KEY CHECK (id = 1),
   store_id BLOB NOT NULL,

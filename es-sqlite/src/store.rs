@@ -7,8 +7,8 @@ use std::{
 };
 
 use es_core::{
-    Appended, Clock, CommandId, Commit, EventLog, EventStore, Filter, Limits, Outcome, Page, Result, ScheduledCommand,
-    Snapshot, StoreIdentity, StreamKey, Tenant, Timestamp,
+    Appended, Clock, CommandId, Commit, Epoch, EventLog, EventStore, Filter, Limits, Outcome, Page, Result,
+    ScheduledCommand, Snapshot, StoreIdentity, StreamKey, Tenant, Timestamp,
     store::{BoxFuture, Visitor},
 };
 use rusqlite::Connection;
@@ -18,7 +18,9 @@ use crate::{
     builder::SqliteStoreBuilder,
     claims, commands,
     errors::Place,
-    fold, log, names,
+    fold,
+    identity::Identity,
+    log, names,
     projection::Guard,
     reader::{Reader, Readers},
     schedule, snapshots,
@@ -44,7 +46,7 @@ pub(crate) struct Inner {
     pub(crate) place: Arc<Place>,
     pub(crate) limits: Limits,
     pub(crate) clock: Arc<dyn Clock>,
-    pub(crate) identity: StoreIdentity,
+    pub(crate) identity: Identity,
     pub(crate) readers: Readers,
     pub(crate) queue: Queue,
     pub(crate) head: watch::Sender<u64>,
@@ -125,7 +127,11 @@ impl EventLog for SqliteStore {
     }
 
     fn identity(&self) -> StoreIdentity {
-        self.0.identity.clone()
+        self.0.identity.store
+    }
+
+    fn epochs(&self) -> Vec<Epoch> {
+        self.0.identity.epochs.clone()
     }
 
     fn now(&self) -> Timestamp {
@@ -243,7 +249,7 @@ impl fmt::Debug for SqliteStore {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("SqliteStore")
             .field("path", &self.0.place.path)
-            .field("identity", &self.0.identity)
+            .field("identity", &self.0.identity.store)
             .field("head", &*self.0.head.borrow())
             .field("queue", &self.0.queue)
             .finish_non_exhaustive()

@@ -3,8 +3,6 @@
 mod support;
 
 use std::{
-    path::{Path, PathBuf},
-    process::Command,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -14,7 +12,11 @@ use std::{
 
 use es_core::{Commit, Error, EventLog, EventStore, Expected, StreamKey};
 use es_sqlite::{SqliteStore, verify};
-use support::{append, assert_sound, commit, events, folder, log, open_account, payloads, stream};
+use support::{
+    append, assert_sound, commit, events, folder,
+    killed::{run_and_kill, to_be_killed},
+    large, log, open_account, payloads, stream,
+};
 
 #[tokio::test]
 async fn a_copy_is_the_store_at_one_moment_and_goes_on_as_one() {
@@ -161,36 +163,25 @@ async fn a_link_is_not_followed() {
     assert!(!elsewhere.exists());
 }
 
-const KILLED: &str = "a_backup_that_was_killed_is_not_there";
-const FILE: &str = "ES_SQLITE_BACKUP_FILE";
-
-/// This test starts itself as another process, and kills it.
 #[tokio::test]
 async fn a_backup_that_was_killed_is_not_there() {
-    let target = |path: &Path| path.with_file_name("copy.db");
-    if let Some(path) = std::env::var_os(FILE).map(PathBuf::from) {
-        let store = SqliteStore::open(&path).await.unwrap();
-        store.backup(target(&path)).await.unwrap();
+    if let Some(folder) = to_be_killed() {
+        let store = SqliteStore::open(folder.join("bank.db")).await.unwrap();
+        store.backup(folder.join("copy.db")).await.unwrap();
         return;
     }
-    let (_folder, path) = folder();
+    let (folder, path) = folder();
     let store = SqliteStore::open(&path).await.unwrap();
     large(&store).await;
     store.shutdown().await.unwrap();
+    let (target, partial) = (folder.path().join("copy.db"), folder.path().join("copy.db.partial"));
     let mut killed = 0;
     for n in 0..10 {
-        let mut child = Command::new(std::env::current_exe().unwrap());
-        let mut child = child.args([KILLED, "--exact"]).env(FILE, &path).spawn().unwrap();
-        let partial = path.with_file_name("copy.db.partial");
-        while !partial.exists() && child.try_wait().unwrap().is_none() {
-            std::thread::sleep(Duration::from_millis(1));
-        }
-        std::thread::sleep(Duration::from_millis(n * 8));
-        child.kill().unwrap();
-        child.wait().unwrap();
-        if target(&path).exists() {
-            assert!(verify(target(&path)).await.unwrap().is_sound(), "named, so it is whole");
-            std::fs::remove_file(target(&path)).unwrap();
+        let after = Duration::from_millis(n * 8);
+        run_and_kill("a_backup_that_was_killed_is_not_there", folder.path(), &partial, after);
+        if target.exists() {
+            assert!(verify(&target).await.unwrap().is_sound(), "named, so it is whole");
+            std::fs::remove_file(&target).unwrap();
         } else {
             killed += 1;
         }
@@ -199,14 +190,6 @@ async fn a_backup_that_was_killed_is_not_there() {
         }
     }
     assert!(killed > 0, "every backup was done before it was killed");
-}
-
-/// 30 MB, which takes a moment to copy.
-async fn large(store: &SqliteStore) {
-    let events: Vec<_> = (0..300).map(|_| es_core::NewEvent::raw("bank.v1.Noted", vec![7; 100_000])).collect();
-    for events in events.chunks(50) {
-        commit(store, Commit::append(stream("large"), Expected::Any, events.to_vec())).await.unwrap();
-    }
 }
 
 #[tokio::test]

@@ -53,10 +53,10 @@ async fn a_file_of_a_newer_program_is_refused_and_left_byte_for_byte() {
     let (_folder, path) = folder();
     SqliteStore::open(&path).await.unwrap().shutdown().await.unwrap();
     let newer = Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.pragma_update(None, "user_version", 3).unwrap();
     newer.close().unwrap();
     let error = refused(&path).await;
-    assert!(matches!(error, Error::SchemaTooNew { found: 2, supported: 1, .. }), "{error}");
+    assert!(matches!(error, Error::SchemaTooNew { found: 3, supported: 2, .. }), "{error}");
 }
 
 #[tokio::test]

@@ -384,10 +384,10 @@ async fn what_is_no_store_is_a_typed_error_and_left_alone() {
     std::fs::remove_file(&path).unwrap();
     SqliteStore::open(&path).await.unwrap().shutdown().await.unwrap();
     let newer = Connection::open(&path).unwrap();
-    newer.pragma_update(None, "user_version", 2).unwrap();
+    newer.pragma_update(None, "user_version", 3).unwrap();
     newer.close().unwrap();
     let before = std::fs::read_dir(folder.path()).unwrap().count();
-    assert!(matches!(verify(&path).await, Err(Error::SchemaTooNew { found: 2, supported: 1, .. })));
+    assert!(matches!(verify(&path).await, Err(Error::SchemaTooNew { found: 3, supported: 2, .. })));
     assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), before);
 }
 

@@ -84,7 +84,8 @@ impl<H: Handler> Handling<H> {
         let before = (held.at.position, held.at.generation);
         match self.claim(held.at.partition).await? {
             Hold::Held(renewed) if (renewed.at.position, renewed.at.generation) == before => {
-                *held = renewed;
+                // What is being handled is of the epoch in which it was read, which is written down with it.
+                held.at = Checkpoint { store: held.at.store, ..renewed.at };
                 Ok(())
             }
             _ => Err(Error::CheckpointMoved { name: self.name.to_string(), expected: held.at.position }),

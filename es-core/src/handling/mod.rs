@@ -23,7 +23,8 @@ use self::{
     page::{Attempts, Until},
 };
 use crate::{
-    CheckpointStore, Error, EventLog, Filter, Progress, RecordedEvent, Result, checkpoints::Checkpoint,
+    CheckpointStore, Error, EventLog, Filter, Progress, RecordedEvent, Result,
+    checkpoints::{Checkpoint, Held},
     store::BoxFuture,
 };
 
@@ -83,7 +84,7 @@ impl<H: Handler> Handling<H> {
         let turn = self.turns.get(partition as usize).ok_or_else(no_such)?;
         let mut attempts = turn.lock().await;
         // Before the head, which never is behind a checkpoint that was read earlier.
-        let stored = self.stored(log.identity().id).await?;
+        let stored = self.stored(log).await?;
         let head = log.head().await?;
         if let Some(ahead) = stored.iter().map(|checkpoint| checkpoint.position).find(|position| *position > head) {
             return Err(log.ends_before(name, ahead, head));
@@ -105,13 +106,8 @@ impl<H: Handler> Handling<H> {
     pub(crate) async fn forget_sending(&self) -> Result<()> {
         for checkpoint in self.checkpoints.checkpoints(&self.name).await? {
             if checkpoint.sending.is_some() {
-                match self.claim(checkpoint.partition).await? {
-                    Hold::Held(held) => drop(self.checkpoints.advance(&held, held.at.position, None).await?),
-                    Hold::Idle(theirs) => {
-                        let (name, expected) = (self.name.to_string(), theirs.checkpoint);
-                        return Err(Error::CheckpointMoved { name, expected });
-                    }
-                }
+                let held = self.claim_now(checkpoint.partition).await?;
+                self.checkpoints.advance(&held, held.at.position, None).await?;
             }
         }
         Ok(())
@@ -123,20 +119,37 @@ impl<H: Handler> Handling<H> {
         }
     }
 
-    /// The stored checkpoints of all partitions, if they are of this store.
-    async fn stored(&self, store: Uuid) -> Result<Vec<Checkpoint>> {
+    /// Goes back to where the store was restored to, with all partitions that have seen events that are gone.
+    pub(crate) async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
+        for checkpoint in self.checkpoints.checkpoints(&self.name).await? {
+            let Err(Error::StoreRestored { restored_to, .. }) = checkpoint.follow(&self.name, log) else { continue };
+            let mut held = self.claim_now(checkpoint.partition).await?;
+            held.at.store = log.identity();
+            self.checkpoints.advance(&held, restored_to, None).await?;
+            tracing::warn!(name = &*self.name, from = checkpoint.position, to = restored_to, "goes on from a restore");
+        }
+        Ok(())
+    }
+
+    /// Takes a partition, or fails where someone else has it.
+    async fn claim_now(&self, partition: u32) -> Result<Held> {
+        match self.claim(partition).await? {
+            Hold::Held(held) => Ok(held),
+            Hold::Idle(theirs) => {
+                let (name, expected) = (self.name.to_string(), theirs.checkpoint);
+                Err(Error::CheckpointMoved { name, expected })
+            }
+        }
+    }
+
+    /// The stored checkpoints of all partitions, if they are of this log.
+    async fn stored(&self, log: &dyn EventLog) -> Result<Vec<Checkpoint>> {
         let stored = self.checkpoints.checkpoints(&self.name).await?;
-        let name = || self.name.to_string();
         if stored.is_empty() {
             return Err(Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() });
         }
-        match stored.iter().find(|checkpoint| checkpoint.store != store) {
-            Some(foreign) => {
-                let (expected, actual) = (foreign.store.to_string(), store.to_string());
-                Err(Error::StoreIdentityChanged { name: name(), expected, actual })
-            }
-            None => Ok(stored),
-        }
+        stored.iter().try_for_each(|checkpoint| checkpoint.follow(&self.name, log).map(drop))?;
+        Ok(stored)
     }
 }
 

@@ -49,6 +49,7 @@ impl<H: Handler> Handling<H> {
     ) -> Result<Progress> {
         let filter = self.filter.clone().partition(held.at.partition, until.of);
         let Page { mut events, scanned_to } = store.read_all(held.at.position, H::PAGE, &filter).await?;
+        held.at.store = held.at.follow(&self.name, store)?;
         let scanned_to = scanned_to.min(until.last);
         let progress = Progress::at(scanned_to).caught_up(scanned_to >= until.head);
         if scanned_to == held.at.position {

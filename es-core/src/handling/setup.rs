@@ -67,7 +67,7 @@ impl Setup {
             filter.or_unknown(stream_type, types.into_iter().map(str::to_owned).chain(ignored.iter().cloned()))
         });
         let start = if at_head { log.head().await? } else { 0 };
-        let store = log.identity().id;
+        let store = log.identity();
         checkpoints.register(Registration { name: name.clone(), partitions, events, store, start }).await?;
         Ok(Handling {
             name: name.into(),

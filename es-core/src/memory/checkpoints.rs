@@ -55,9 +55,9 @@ impl CheckpointStore for MemoryStore {
             let rows = all.entry(name.clone()).or_insert_with(|| {
                 (0..partitions).map(|partition| Checkpoint { partition, ..Checkpoint::at(start, 1, store) }).collect()
             });
-            match rows.iter().find(|row| row.store != store) {
+            match rows.iter().find(|row| row.store.id != store.id) {
                 Some(row) => {
-                    let (expected, actual) = (row.store.to_string(), store.to_string());
+                    let (expected, actual) = (row.store.id.to_string(), store.id.to_string());
                     Err(Error::StoreIdentityChanged { name, expected, actual })
                 }
                 None => Ok(()),
@@ -107,7 +107,7 @@ impl CheckpointStore for MemoryStore {
             let now = self.0.clock.now();
             let mut all = self.0.checkpoints.all();
             let row = find(&mut all, held)?;
-            (row.position, row.sending) = (to, sending);
+            (row.position, row.store, row.sending) = (to, held.at.store, sending);
             row.leased_until = now.saturating_add(held.lease);
             row.leased = true;
             Ok(Held { at: row.clone(), ..held.clone() })

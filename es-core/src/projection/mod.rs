@@ -55,6 +55,11 @@ use crate::{
 /// # When its hooks change
 /// An event whose hook is new is handled from the checkpoint on. To have earlier ones handled, give the projection
 /// another name: it then starts at the beginning.
+///
+/// # When the store is restored
+/// Restored to an older state, the store lacks events that the projection may have seen. Where its checkpoint lies beyond
+/// that state, it stops with [`StoreRestored`](crate::Error::StoreRestored): give it another name, and with it an empty
+/// read model, or take out what came of those events and call [`go_on_from_restore`](Self::go_on_from_restore).
 #[derive(Clone)]
 pub struct Projection(Arc<Handling<Hooked>>);
 
@@ -81,6 +86,17 @@ impl Projection {
     /// unique among all that follow the store.
     pub fn builder(name: impl Into<String>) -> ProjectionBuilder {
         ProjectionBuilder::new(name.into())
+    }
+
+    /// Lets it go on after [`StoreRestored`](crate::Error::StoreRestored), with the events after the state to which the
+    /// store was restored. Take out first what came of the events that are gone. A runner that has stopped it has it go on
+    /// when it is told to [`resume`](crate::Running::resume) it.
+    ///
+    /// # Errors
+    /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the projection, or what the storage
+    /// reports.
+    pub async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
+        self.0.go_on_from_restore(log).await
     }
 }
 

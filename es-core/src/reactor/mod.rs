@@ -94,6 +94,12 @@ use crate::{EventLog, Progress, Result, Subscriber, Transport, handling::Handlin
 /// stops with [`SendingUnfinished`](crate::Error::SendingUnfinished) instead of having commands carried out twice:
 /// [`send_again`](Self::send_again) allows that, and [`Running::resume`](crate::Running::resume) has a runner try again.
 ///
+/// # When the store is restored
+/// Restored to an older state, the store lacks events that the reactor may have seen. Where its checkpoint lies beyond
+/// that state, it stops with [`StoreRestored`](crate::Error::StoreRestored), and
+/// [`go_on_from_restore`](Self::go_on_from_restore) lets it go on. A checkpoint in the store itself comes back with it:
+/// then the reactor goes on by itself, and what it has sent to others for events that are gone is theirs to know.
+///
 /// # Not made again
 /// A reactor is no [`Rebuild`](crate::Rebuild): what it has sent stays sent.
 ///
@@ -132,6 +138,19 @@ impl Reactor {
     /// reports.
     pub async fn send_again(&self) -> Result<()> {
         self.0.forget_sending().await
+    }
+
+    /// Lets it go on after [`StoreRestored`](crate::Error::StoreRestored), with the events after the state to which the
+    /// store was restored. The commands it has sent for events that are gone were carried out: set right first what came
+    /// of them. A runner that has stopped it has it go on when it is told to [`resume`](crate::Running::resume) it.
+    ///
+    /// Commands for the events that took their places get ids of their own.
+    ///
+    /// # Errors
+    /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the reactor, or what the storage
+    /// reports.
+    pub async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
+        self.0.go_on_from_restore(log).await
     }
 }
 

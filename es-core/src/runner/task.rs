@@ -92,9 +92,12 @@ impl Task {
     /// Says what it does, and where its checkpoint is: some of the last page may have been kept. One of other hooks or
     /// another log says nothing of what was handled.
     async fn rest(&self, doing: Doing) {
-        use Error::{CheckpointAhead, ProjectionChanged, StoreIdentityChanged};
-        let foreign = matches!(&doing, Doing::Faulted(error)
-            if matches!(**error, CheckpointAhead { .. } | ProjectionChanged { .. } | StoreIdentityChanged { .. }));
+        use Error::{CheckpointAhead, EpochUnknown, ProjectionChanged, StoreIdentityChanged, StoreRestored};
+        let is_foreign = |error: &Error| {
+            let is_ahead = matches!(error, CheckpointAhead { .. } | StoreRestored { .. } | EpochUnknown { .. });
+            is_ahead || matches!(error, ProjectionChanged { .. } | StoreIdentityChanged { .. })
+        };
+        let foreign = matches!(&doing, Doing::Faulted(error) if is_foreign(error));
         let checkpoint = match foreign {
             true => None,
             false => guard(self.subscriber.checkpoint(self.partition)).await.and_then(|read| read).ok(),

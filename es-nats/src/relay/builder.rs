@@ -10,7 +10,7 @@ use es_core::{
 };
 use uuid::Uuid;
 
-use super::{Inner, Relay, RelayStatus, settings};
+use super::{Inner, Origin, Relay, RelayStatus, settings};
 use crate::{
     Nats,
     event_subject::{PREFIX, check_prefix},
@@ -93,10 +93,10 @@ impl RelayBuilder {
         let (identity, mut config) = (store.identity(), settings::wanted(&stream, &prefix));
         changes.into_iter().for_each(|change| change(&mut config));
         (config.name, config.subjects) = (stream.clone(), vec![format!("{prefix}.>")]);
-        config.metadata.extend(settings::metadata(&identity));
+        config.metadata.extend(Origin::of(store).metadata());
         settings::check(&config)?;
         let registration =
-            Registration { name: name.clone(), partitions: 1, events: Vec::new(), store: identity.id, start: 0 };
+            Registration { name: name.clone(), partitions: 1, events: Vec::new(), store: identity, start: 0 };
         store.register(registration).await?;
         Ok(Relay(Arc::new(Inner {
             name: name.into(),

@@ -22,16 +22,14 @@ impl Inner {
             return Ok(None);
         }
         let stored = self.checkpoint().await?;
-        if stored.store != self.identity.id {
-            let (expected, actual) = (stored.store.to_string(), self.identity.id.to_string());
-            return Err(Error::StoreIdentityChanged { name: self.name.to_string(), expected, actual });
-        }
+        let followed = stored.follow(&self.name, &*self.store)?;
         if stored.leased && stored.owner.is_some_and(|owner| owner != self.owner) {
             work.stop();
             return Ok(Some(stored));
         }
         match self.checkpoints.claim(&self.name, 0, self.owner, self.lease).await? {
-            Claimed::Held(held) => {
+            Claimed::Held(mut held) => {
+                held.at.store = followed;
                 if work.held.as_ref().is_some_and(|before| before.at.generation != held.at.generation) {
                     // Someone else had it meanwhile, and has published.
                     work.stop();

@@ -4,6 +4,7 @@ mod builder;
 mod compare;
 mod lease;
 mod open;
+mod origin;
 mod reseed;
 mod session;
 mod settings;
@@ -25,8 +26,8 @@ use es_core::{
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
+pub(crate) use self::origin::Origin;
 use self::session::{Session, connection_of};
-pub(crate) use self::settings::store_of;
 pub use self::{builder::RelayBuilder, status::RelayStatus, verify::Verified};
 use crate::{Nats, store_endpoint::Serving};
 

@@ -3,12 +3,12 @@
 use async_nats::jetstream::{
     self, ErrorCode,
     context::{CreateStreamErrorKind, GetStreamErrorKind},
-    stream::{Config, Stream},
+    stream::Stream,
 };
 use es_core::{Error, EventLog, Result};
 
 use super::{
-    Inner,
+    Inner, Origin, origin,
     session::{PATIENCE, Session, as_long_as_connected, connection_of, largest_envelope},
     settings,
     verify::Verified,
@@ -47,7 +47,7 @@ impl Inner {
         }
         let stream = self.stream(confirmed).await?;
         let config = &stream.cached_info().config;
-        let epoch = settings::epoch_of(config, &self.identity)?;
+        let epoch = origin::epoch_of(config, &self.identity)?;
         settings::compare(&self.config, config)?;
         if epoch > self.identity.epoch {
             let ours = self.identity.epoch;
@@ -59,9 +59,10 @@ impl Inner {
         }
         let last = self.end(store, confirmed, &stream).await?;
         if epoch < self.identity.epoch {
-            let metadata = settings::metadata(&self.identity);
-            let updated = self.context().update_stream(&Config { metadata, ..config.clone() }).await;
-            updated.map_err(unavailable)?;
+            // Before anything of this epoch is published, so that a reader hears of it first.
+            let mut config = config.clone();
+            config.metadata.extend(Origin::of(store).metadata());
+            self.context().update_stream(&config).await.map_err(unavailable)?;
         }
         if last < confirmed {
             tracing::warn!(name = &*self.name, last, confirmed, "the stream has lost its end; it is published again");

@@ -5,7 +5,7 @@ use std::time::Duration;
 use es_core::{Error, Result};
 use tokio::time::sleep;
 
-use super::{Inner, Relay, settings};
+use super::{Inner, Relay, origin};
 use crate::errors::unavailable;
 
 /// Some servers need a moment between deleting a stream and making one of the same name.
@@ -16,8 +16,10 @@ impl Relay {
     /// Deletes the stream, if there is one, and makes it anew; then the relay publishes the whole store, from position 1
     /// on. Where a relay has stopped, [`resume`](es_core::Running::resume) it afterwards.
     ///
-    /// Readers that have the former stream open stop and say so. Rebuild all that were made from it: where the store was
-    /// restored to an older state, they have seen what is no longer there, and one that was not running does not know.
+    /// Readers that have the former stream open stop and say so; open the new one and run them again. Where the store was
+    /// [restored](es_core::StoreIdentity::epoch) to an older state, those that have seen events that are gone then stop
+    /// with [`StoreRestored`](Error::StoreRestored), also the ones that were not running meanwhile, and have to be rebuilt.
+    /// The others go on.
     ///
     /// # Errors
     /// [`Diverged`](Error::Diverged) when the stream is another store's, which is left alone;
@@ -38,7 +40,7 @@ impl Inner {
         }
         let context = self.context();
         if let Some(stream) = self.find(&context).await? {
-            settings::epoch_of(&stream.cached_info().config, &self.identity)?;
+            origin::epoch_of(&stream.cached_info().config, &self.identity)?;
             context.delete_stream(&self.config.name).await.map_err(unavailable)?;
         }
         work.confirmed = 0;

@@ -1,18 +1,9 @@
 //! The stream's settings: which we ask for, and which a stream must have.
 
-use std::{collections::HashMap, time::Duration};
+use std::time::Duration;
 
 use async_nats::jetstream::stream::{Config, DiscardPolicy, RetentionPolicy, StorageType};
-use es_core::{Error, Result, StoreIdentity};
-use uuid::Uuid;
-
-use crate::errors::diverged;
-
-const STORE: &str = "es_store";
-const EPOCH: &str = "es_epoch";
-const POSITIONS: &str = "es_positions";
-/// The stream's sequence is the event's position.
-const SEQUENCE_IS_POSITION: &str = "1";
+use es_core::{Error, Result};
 
 /// What we ask for, before the user's own changes.
 pub(super) fn wanted(name: &str, prefix: &str) -> Config {
@@ -30,13 +21,6 @@ pub(super) fn wanted(name: &str, prefix: &str) -> Config {
         description: Some("Events of one store, in order; only its relay publishes here".into()),
         ..Config::default()
     }
-}
-
-/// The metadata of a stream that holds the events of a store.
-pub(super) fn metadata(store: &StoreIdentity) -> HashMap<String, String> {
-    let texts =
-        [(STORE, store.id.to_string()), (EPOCH, store.epoch.to_string()), (POSITIONS, SEQUENCE_IS_POSITION.to_owned())];
-    texts.map(|(name, text)| (name.to_owned(), text)).into()
 }
 
 /// Refuses settings under which the stream could not be equal to the store.
@@ -100,32 +84,4 @@ fn essential(config: &Config) -> [(&'static str, String); 11] {
 
 fn age(age: Duration) -> String {
     if age.is_zero() { "none".to_owned() } else { format!("{age:?}") }
-}
-
-/// The store whose events a stream has.
-pub(crate) fn store_of(found: &Config) -> Result<StoreIdentity> {
-    let text = |key| found.metadata.get(key).map(String::as_str);
-    let id = text(STORE).and_then(|id| Uuid::try_parse(id).ok());
-    match (id, text(POSITIONS), text(EPOCH).and_then(|epoch| epoch.parse().ok())) {
-        (Some(id), Some(SEQUENCE_IS_POSITION), Some(epoch)) => Ok(StoreIdentity { id, epoch }),
-        (None, ..) => {
-            Err(diverged(&found.name, "no relay has made it; name the stream that the relay of a store fills"))
-        }
-        _ => Err(diverged(&found.name, "it was made by a newer version of this library; update it")),
-    }
-}
-
-/// The epoch of the store whose stream this is, if it is ours.
-pub(super) fn epoch_of(found: &Config, store: &StoreIdentity) -> Result<u64> {
-    let name = &found.name;
-    let text = |key| found.metadata.get(key).map(String::as_str);
-    let elsewhere = "give the relay a stream name of its own";
-    match (text(STORE), text(POSITIONS), text(EPOCH).map(str::parse)) {
-        (None, ..) => Err(diverged(name, format!("no relay has made it; {elsewhere}"))),
-        (Some(other), ..) if Uuid::try_parse(other) != Ok(store.id) => {
-            Err(diverged(name, format!("it has the events of store {other}, this is store {}; {elsewhere}", store.id)))
-        }
-        (Some(_), Some(SEQUENCE_IS_POSITION), Some(Ok(epoch))) => Ok(epoch),
-        _ => Err(diverged(name, format!("it was made by a newer version of this library; update it, or {elsewhere}"))),
-    }
 }

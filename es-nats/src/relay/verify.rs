@@ -4,7 +4,7 @@ use std::ops::RangeInclusive;
 
 use es_core::Result;
 
-use super::{Inner, Relay, settings};
+use super::{Inner, Relay, origin};
 use crate::errors::diverged;
 
 /// What [`Relay::verify`] has found.
@@ -51,7 +51,7 @@ impl Inner {
         let name = &self.config.name;
         let stream = self.find(&self.context()).await?.ok_or_else(|| diverged(name, "it does not exist"))?;
         let info = stream.cached_info();
-        settings::epoch_of(&info.config, &self.identity)?;
+        origin::epoch_of(&info.config, &self.identity)?;
         let (first, last) = (info.state.first_sequence.max(1), info.state.last_sequence);
         let mut found = Verified { first, last, ..Verified::default() };
         self.compare(&*self.store, &stream, first..=last, &mut found).await?;

@@ -183,5 +183,5 @@ async fn flush(client: &async_nats::Client) {
 
 fn candidate(server: &NatsServer, route: &Route) -> Candidate {
     let subjects = route.methods().iter().flat_map(|method| server.subjects(method.service, method.name)).collect();
-    Candidate { name: route.name().replace('.', "-"), subjects, store: server.store.clone() }
+    Candidate { name: route.name().replace('.', "-"), subjects, store: server.store }
 }

@@ -12,7 +12,7 @@ use std::{
 };
 
 use es_core::{
-    Clock, Error, EventLog, Filter, Page, Result, Retry, StoreIdentity, SystemClock, Timestamp, store::BoxFuture,
+    Clock, Epoch, Error, EventLog, Filter, Page, Result, Retry, StoreIdentity, SystemClock, Timestamp, store::BoxFuture,
 };
 use tokio::{runtime::Handle, sync::watch};
 
@@ -40,6 +40,9 @@ const IDLE: usize = 64;
 ///
 /// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
 /// has grown too old for it, is fetched from the store, as long as its relay runs.
+///
+/// The stream tells how often its store was restored, and to where. A reader whose checkpoint lies beyond that stops with
+/// [`StoreRestored`](Error::StoreRestored) until it is rebuilt, also one that was not running meanwhile; the others go on.
 #[derive(Clone)]
 pub struct Subscription(Arc<Inner>);
 
@@ -133,7 +136,11 @@ impl EventLog for Subscription {
     }
 
     fn identity(&self) -> StoreIdentity {
-        self.0.source.identity().clone()
+        self.0.source.origin().store
+    }
+
+    fn epochs(&self) -> Vec<Epoch> {
+        self.0.source.origin().epochs
     }
 
     fn now(&self) -> Timestamp {
@@ -155,7 +162,7 @@ impl fmt::Debug for Subscription {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("Subscription")
             .field("stream", &self.stream())
-            .field("store", self.0.source.identity())
+            .field("store", &self.0.source.origin().store)
             .field("head", &*self.0.head.borrow())
             .finish_non_exhaustive()
     }

@@ -1,6 +1,9 @@
 //! The stream, and whose events it has.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_nats::jetstream::{
     ErrorCode,
@@ -8,14 +11,14 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{Config, Info, State, Stream},
 };
-use es_core::{Error, RecordedEvent, Result, StoreIdentity};
-
+use es_core::{Error, RecordedEvent, Result};
+use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Content, Envelope, Nats,
     errors::{diverged, unavailable},
-    relay,
+    relay::Origin,
     store_endpoint::stored_event,
 };
 
@@ -30,7 +33,9 @@ pub(super) struct Source {
     nats: Nats,
     stream: Stream,
     prefix: String,
-    store: StoreIdentity,
+    store: Uuid,
+    /// As the stream said the last time: a restore that the stream outlives begins another epoch.
+    origin: Arc<Mutex<Origin>>,
     /// When the stream was made: another one of its name is not this one.
     created: i128,
 }
@@ -54,9 +59,10 @@ impl Source {
         })?;
         let Info { config, state, created, .. } = stream.cached_info();
         let created = created.unix_timestamp_nanos();
-        let (store, prefix) = described(config)?;
+        let (origin, prefix) = described(config)?;
         let head = state.last_sequence;
-        Ok((Self { nats: nats.clone(), prefix, store, created, stream }, head))
+        let (store, origin) = (origin.store.id, Arc::new(Mutex::new(origin)));
+        Ok((Self { nats: nats.clone(), prefix, store, origin, created, stream }, head))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -76,8 +82,9 @@ impl Source {
         self.nats.client().max_payload()
     }
 
-    pub(super) fn identity(&self) -> &StoreIdentity {
-        &self.store
+    /// Whose events these are.
+    pub(super) fn origin(&self) -> Origin {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Where the stream ends now. Fails when it is not the stream it was any more.
@@ -99,14 +106,15 @@ impl Source {
 
     async fn info(&self) -> Result<Info> {
         let info = self.stream.get_info().await.map_err(unavailable)?;
-        let (store, _) = described(&info.config)?;
-        if store.id != self.store.id || info.created.unix_timestamp_nanos() != self.created {
+        let (origin, _) = described(&info.config)?;
+        if origin.store.id != self.store || info.created.unix_timestamp_nanos() != self.created {
             let why = format!(
-                "it was made again, with the events of store {}; open it anew, and rebuild what was made from the former",
-                store.id
+                "it was made again, with the events of store {}; open it anew: what has seen events that are gone says so",
+                origin.store.id
             );
             return Err(diverged(self.stream(), why));
         }
+        *self.origin.lock().unwrap_or_else(PoisonError::into_inner) = origin;
         Ok(info)
     }
 
@@ -139,7 +147,7 @@ impl Source {
     pub(super) async fn event(&self, message: &async_nats::Message, sequence: u64) -> Result<RecordedEvent> {
         let envelope = Envelope::decode(&message.payload)?;
         let (position, store) = (envelope.meta.position, envelope.store.id);
-        if store != self.store.id || position != sequence {
+        if store != self.store || position != sequence {
             let why = format!("message {sequence} is the event of store {store} at position {position}");
             return Err(diverged(self.stream(), why));
         }
@@ -158,7 +166,7 @@ impl Source {
 
     /// An event that the stream does not have, from its store.
     pub(super) async fn fetch(&self, position: u64) -> Result<RecordedEvent> {
-        let envelope = stored_event(self.nats.client(), &self.store, position).await?;
+        let envelope = stored_event(self.nats.client(), &self.origin().store, position).await?;
         envelope.into_event().ok_or_else(|| Error::Corrupt {
             what: format!("event at position {position}"),
             why: "its store has answered without its content".into(),
@@ -166,10 +174,10 @@ impl Source {
     }
 }
 
-fn described(config: &Config) -> Result<(StoreIdentity, String)> {
-    let store = relay::store_of(config)?;
+fn described(config: &Config) -> Result<(Origin, String)> {
+    let origin = Origin::in_stream(config)?;
     match config.subjects.as_slice() {
-        [subject] if subject.ends_with(".>") => Ok((store, subject[..subject.len() - 2].to_owned())),
+        [subject] if subject.ends_with(".>") => Ok((origin, subject[..subject.len() - 2].to_owned())),
         subjects => {
             Err(diverged(&config.name, format!("its subjects are {}, not those of a relay", subjects.join(", "))))
         }

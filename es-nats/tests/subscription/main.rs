@@ -8,3 +8,4 @@ mod events;
 mod faults;
 mod log;
 mod readers;
+mod restored;

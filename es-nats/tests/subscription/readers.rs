@@ -13,7 +13,7 @@ use crate::support::{Deposited, Rig, STREAM, append, fill, log};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
-fn deposits() -> SqliteProjectionBuilder {
+pub(super) fn deposits() -> SqliteProjectionBuilder {
     SqliteProjection::builder("deposits")
         .migration("CREATE TABLE deposit (position INTEGER PRIMARY KEY, account TEXT NOT NULL) STRICT")
         .on::<Deposited, _>(|tx, _event, meta| {
@@ -22,7 +22,7 @@ fn deposits() -> SqliteProjectionBuilder {
         })
 }
 
-async fn count(projection: &SqliteProjection) -> u64 {
+pub(super) async fn count(projection: &SqliteProjection) -> u64 {
     projection.query(|tx| tx.query_row("SELECT count(*) FROM deposit", [], |row| row.get(0))).await.unwrap()
 }
 

@@ -64,6 +64,14 @@ impl Rig {
         self.jetstream().await.get_stream(STREAM).await.unwrap()
     }
 
+    /// The store as it is now, restored from a backup: in another file, and in an epoch of its own.
+    pub async fn restored(&self) -> SqliteStore {
+        let (backup, file) = (self.path("backup.db"), self.path("restored.db"));
+        self.store.backup(&backup).await.unwrap();
+        SqliteStore::restore(backup, &file).await.unwrap();
+        SqliteStore::open(file).await.unwrap()
+    }
+
     /// A relay to another stream, with its name as the prefix.
     pub async fn relay_to(&self, stream: &str) -> Relay {
         Relay::builder(&self.nats().await).stream(stream).prefix(stream).build(&self.store).await.unwrap()

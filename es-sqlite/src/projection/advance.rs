@@ -44,6 +44,12 @@ impl Inner {
         Error::Corrupt { what: format!("checkpoint of `{}`", self.name), why: "it is missing".into() }
     }
 
+    /// Refuses a checkpoint of a read model that is not what the hooks have made of the beginning of this log.
+    pub(super) fn check(&self, checkpoint: &Checkpoint, log: &dyn EventLog) -> Result<(), Error> {
+        checkpoint.follow(&self.name, log)?;
+        self.hooked.check(&self.name, &checkpoint.hooked)
+    }
+
     /// Handles the next page of a partition, unless it is somebody else's.
     pub(super) async fn advance(self: &Arc<Self>, log: &dyn EventLog, partition: u32) -> Result<Progress, Error> {
         if partition >= self.partitions {
@@ -51,7 +57,7 @@ impl Inner {
             return Err(Error::InvalidRequest { why });
         }
         let checkpoints = self.checkpoints(log.identity().id).await?;
-        checkpoints.iter().try_for_each(|checkpoint| self.hooked.check(&self.name, &checkpoint.hooked))?;
+        checkpoints.iter().try_for_each(|checkpoint| self.check(checkpoint, log))?;
         if checkpoints.len() != self.partitions as usize {
             return self.repartition(log, checkpoints).await;
         }
@@ -86,6 +92,8 @@ impl Inner {
                 log.read_all(checkpoint.position, limit, &filter).await?
             }
         };
+        let restored_to = checkpoint.restored_to(log);
+        let checkpoint = checkpoint.following(&self.name, log)?;
         let to = scanned_to.min(at_most);
         events.truncate(events.partition_point(|event| event.meta.position <= to));
         if to == checkpoint.position {
@@ -94,7 +102,7 @@ impl Inner {
         let pass = to >= head && !self.owner.stays();
         let count = events.len();
         let Batch { events, count, to, .. } =
-            self.handle(Batch { checkpoint, events: events.into(), count, to, pass }).await?;
+            self.handle(Batch { checkpoint, restored_to, events: events.into(), count, to, pass }).await?;
         let last = count.checked_sub(1).map(|last| events[last].meta.recorded_at);
         Ok(Progress::at(to).caught_up(to >= head).handled(count as u64, last))
     }

@@ -237,7 +237,7 @@ impl Inner {
         let checkpoints = Checkpoint::read(connection, name).map_err(at)?;
         Ok(!checkpoints.is_empty()
             && checkpoints.len() == self.partitions as usize
-            && checkpoints.iter().all(|row| row.store == store && row.hooked == *hooked)
+            && checkpoints.iter().all(|row| row.store.id == store && row.hooked == *hooked)
             && !self.registration().is_taken(connection).map_err(at)?
             && Migrations { projection: name, known: migrations, place }.are_applied(connection)?)
     }
@@ -264,7 +264,7 @@ impl Inner {
 
     /// What its checkpoints have in common.
     pub(super) fn registration(&self) -> Registration<'_> {
-        let (name, store, hooked) = (&self.name, self.store_id(), &self.hooked);
+        let (name, store, hooked) = (&self.name, self.source.log().identity(), &self.hooked);
         Registration { name, store, hooked, partitions: self.partitions }
     }
 

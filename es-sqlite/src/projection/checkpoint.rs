@@ -2,7 +2,7 @@
 
 use std::ops::Deref;
 
-use es_core::{Error, checkpoints};
+use es_core::{Error, EventLog, StoreIdentity, checkpoints};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -47,6 +47,12 @@ impl Checkpoint {
         Ok(())
     }
 
+    /// The same one, as it is to be moved on in this log.
+    pub(super) fn following(mut self, name: &str, log: &dyn EventLog) -> Result<Self, Error> {
+        self.at.store = self.at.follow(name, log)?;
+        Ok(self)
+    }
+
     /// Moves on and claims the partition, if nobody moved or claimed it meanwhile. A new owner raises the generation.
     pub(super) fn move_to(
         &self,
@@ -70,10 +76,10 @@ impl Checkpoint {
 
     /// Refuses a checkpoint of another store.
     pub(super) fn of_store(&self, name: &str, store: Uuid) -> Result<(), Error> {
-        if self.store == store {
+        if self.store.id == store {
             return Ok(());
         }
-        let (expected, actual) = (self.store.to_string(), store.to_string());
+        let (expected, actual) = (self.store.id.to_string(), store.to_string());
         Err(Error::StoreIdentityChanged { name: name.to_owned(), expected, actual })
     }
 }
@@ -82,7 +88,7 @@ impl Checkpoint {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Registration<'r> {
     pub(super) name: &'r str,
-    pub(super) store: Uuid,
+    pub(super) store: StoreIdentity,
     pub(super) hooked: &'r Hooked,
     pub(super) partitions: u32,
 }
@@ -97,7 +103,7 @@ impl Registration<'_> {
     /// have any hooks; whoever works with the former ones can't move them any more.
     pub(super) fn start(&self, connection: &Connection) -> rusqlite::Result<()> {
         let stored = Checkpoint::read(connection, self.name)?;
-        let differs = |row: &Checkpoint| row.store != self.store || row.hooked != *self.hooked;
+        let differs = |row: &Checkpoint| row.store.id != self.store.id || row.hooked != *self.hooked;
         let is_new = stored.is_empty() || stored.len() != self.partitions as usize || stored.iter().any(differs);
         if is_new && stored.iter().all(|row| row.position == 0) { self.put(connection, 0) } else { Ok(()) }
     }

@@ -32,13 +32,14 @@ impl Inline for Inner {
         let checkpoints = Checkpoint::read(connection, &self.name).map_err(at)?;
         let [checkpoint] = checkpoints.as_slice() else { return Ok(()) };
         let near = checkpoint.position + PAGE_NEAR_HEAD as u64 >= commit.start && checkpoint.position < commit.end;
-        let usable = checkpoint.store == self.source.log().identity().id && checkpoint.hooked == self.hooked;
+        let Ok(checkpoint) = checkpoint.clone().following(&self.name, self.source.log()) else { return Ok(()) };
+        let usable = checkpoint.hooked == self.hooked;
         if !near || !usable || self.inline.0.load(Ordering::Relaxed) == checkpoint.position + 1 {
             return Ok(());
         }
         let control = |error| place.error("setting a savepoint", error);
         Savepoint::INLINE.set(connection).map_err(control)?;
-        match self.keep_inline((connection, names, place), guard, checkpoint, commit.end) {
+        match self.keep_inline((connection, names, place), guard, &checkpoint, commit.end) {
             Ok(()) => {
                 self.inline.0.store(0, Ordering::Relaxed);
                 Savepoint::INLINE.release(connection).map_err(control)

@@ -67,6 +67,12 @@ const LOOK_AGAIN: Duration = Duration::from_millis(15);
 /// read model that has handled nothing yet takes over the new hooks. What a hook does with an event is not compared:
 /// after changing that, call [`rebuild`](Self::rebuild) where earlier events matter.
 ///
+/// # When the store is restored
+/// The checkpoint is of an [epoch](es_core::StoreIdentity::epoch) of the store, which a
+/// [restore](crate::SqliteStore::restore) raises. A read model in a file of its own may have seen events that are gone
+/// since: then [`catch_up`](Self::catch_up) and the runner stop with [`StoreRestored`](Error::StoreRestored) until
+/// [`rebuild`](Self::rebuild) was called. Otherwise it goes on.
+///
 /// # Several processes
 /// Several processes may run one projection on one file, with hooks for the same events. One of them owns it (each
 /// [partition](SqliteProjectionBuilder::partitions) of it has an owner) and handles its events; the others stand by. An

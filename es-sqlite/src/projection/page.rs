@@ -17,6 +17,8 @@ use crate::{errors, savepoint::Savepoint};
 #[derive(Clone, Debug)]
 pub(super) struct Batch {
     pub(super) checkpoint: Checkpoint,
+    /// The position to which the store was restored since the checkpoint was last moved.
+    pub(super) restored_to: Option<u64>,
     pub(super) events: Arc<[RecordedEvent]>,
     /// How many of the events there are to handle.
     pub(super) count: usize,
@@ -65,6 +67,9 @@ impl Inner {
         // First of all: hooks that another owner has run before would fail for no reason of their own.
         let moved = checkpoint.move_to(connection, &self.name, batch.to, claim);
         moved.map_err(|moving| self.not_moved(checkpoint.position, moving))?;
+        if let Some(restored_to) = batch.restored_to {
+            self.notes(connection).forget_skipped_after(restored_to).map_err(|error| self.noting(error))?;
+        }
         let events = batch.events.get(..batch.count).unwrap_or(&batch.events);
         self.run_events(connection, guard, events, care)
     }

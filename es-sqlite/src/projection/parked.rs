@@ -114,6 +114,14 @@ impl Notes<'_> {
             .query_row((self.projection, position), |row| row.get(0))
     }
 
+    /// Forgets what is to be passed over after a position: other events are there now.
+    pub(super) fn forget_skipped_after(&self, position: u64) -> rusqlite::Result<()> {
+        self.connection
+            .prepare_cached("DELETE FROM es_parked WHERE projection = ?1 AND kind = 1 AND position > ?2")?
+            .execute((self.projection, position))?;
+        Ok(())
+    }
+
     /// All events of a kind, in order of position.
     pub(super) fn list(&self, kind: Kind) -> rusqlite::Result<Vec<ParkedEvent>> {
         self.connection

@@ -103,7 +103,7 @@ impl Inner {
         }
         events.truncate(events.partition_point(|event| event.meta.position <= to));
         let checkpoint = checkpoint.clone().with_position(position);
-        Ok(Batch { checkpoint, count: events.len(), events: events.into(), to, pass: true })
+        Ok(Batch { checkpoint, restored_to: None, count: events.len(), events: events.into(), to, pass: true })
     }
 
     /// Hands in a page. Whether it was refused, because the checkpoint is not where the page was read.

@@ -34,7 +34,7 @@ impl SqliteProjection {
     /// [`ProjectionFaulted`](Error::ProjectionFaulted) for the first that fails again: it stays parked, and so do those
     /// behind it. [`ProjectionChanged`](Error::ProjectionChanged), or what the storage reports.
     pub async fn release(&self, aggregate: &StreamKey) -> Result<u64, Error> {
-        self.inner.check_hooks().await?;
+        self.inner.check_all().await?;
         let mut released = 0;
         while let Some(position) = self.inner.look_up(|notes| notes.first_parked(aggregate)).await? {
             // None: somebody else was first.
@@ -96,9 +96,9 @@ impl Inner {
             .await
     }
 
-    async fn check_hooks(&self) -> Result<(), Error> {
-        let checkpoints = self.checkpoints(self.source.log().identity().id).await?;
-        checkpoints.iter().try_for_each(|checkpoint| self.hooked.check(&self.name, &checkpoint.hooked))
+    async fn check_all(&self) -> Result<(), Error> {
+        let checkpoints = self.checkpoints(self.store_id()).await?;
+        checkpoints.iter().try_for_each(|checkpoint| self.check(checkpoint, self.source.log()))
     }
 
     /// The event at a position of the log.

@@ -22,7 +22,7 @@ impl SqliteProjection {
     /// # Errors
     /// What the storage reports.
     pub async fn status(&self) -> Result<ProjectionStatus, Error> {
-        let checkpoint = self.inner.checkpoint(self.inner.source.log().identity().id).await?.position;
+        let checkpoint = self.inner.checkpoint(self.inner.store_id()).await?.position;
         let counts = self.inner.target.readers().read(|reader| {
             let notes = self.inner.notes(&reader.connection);
             let count = |kind| notes.count(kind).map_err(|error| reader.place.error("counting parked events", error));
@@ -36,7 +36,7 @@ impl SqliteProjection {
 impl Inner {
     /// The position of a partition; while there is another number of them than was asked for, that of all.
     pub(super) async fn position(&self, partition: u32) -> Result<u64, Error> {
-        let checkpoints = self.checkpoints(self.source.log().identity().id).await?;
+        let checkpoints = self.checkpoints(self.store_id()).await?;
         let own = checkpoints.iter().filter(|checkpoint| checkpoint.partition == partition);
         let all = checkpoints.iter().map(|checkpoint| checkpoint.position).min();
         let as_asked_for = checkpoints.len() == self.partitions as usize;

@@ -28,6 +28,7 @@ impl References<'_> {
         self.commands()?;
         self.snapshots()?;
         self.scheduled()?;
+        self.epochs()?;
         self.checkpoints()?;
         self.parked()?;
         Ok(streams)
@@ -176,6 +177,31 @@ impl References<'_> {
     /// The command under a key, if the store would find it.
     fn scheduled_under(&self, tenant: &str, key: &str) -> Result<Option<ScheduledCommand>, Error> {
         schedule::get(self.connection, self.place, named(tenant)?.as_ref(), key)
+    }
+
+    /// The store is in the epoch that its last restore has begun, within its log.
+    fn epochs(&mut self) -> Result<(), Error> {
+        const SQL: &str = "
+            SELECT m.epoch, coalesce(max(e.epoch), 0), coalesce(max(e.began_after), 0)
+            FROM es_meta AS m LEFT JOIN es_epochs AS e GROUP BY m.id";
+        // Files of the first version have none.
+        let has_table = self.connection.table_exists(None, "es_epochs");
+        if !has_table.map_err(|error| self.place.error("reading the schema", error))? {
+            return Ok(());
+        }
+        self.table("es_epochs", SQL, |this, row| {
+            let (epoch, last, began_after): (u64, u64, u64) = (row.get(0)?, row.get(1)?, row.get(2)?);
+            let why = if epoch != last {
+                format!("the last epoch that a restore began is {last}, the store is in epoch {epoch}")
+            } else if began_after > this.log.last_position() {
+                format!("an epoch began after position {began_after}, the log ends at {}", this.log.head())
+            } else {
+                return Ok(());
+            };
+            this.findings.push(Finding::Table { table: "es_epochs", why });
+            Ok(())
+        })?;
+        Ok(())
     }
 
     /// Each projection in this file has followed this store, and no further than it goes.

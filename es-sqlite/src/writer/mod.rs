@@ -24,7 +24,7 @@ use std::{
     time::Duration,
 };
 
-use es_core::{Clock, Error, StoreIdentity};
+use es_core::{Clock, Error};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
@@ -41,7 +41,8 @@ use crate::{
     builder::Durability,
     connection::{self, Role},
     errors::Place,
-    identity, log, migrate,
+    identity::{self, Identity},
+    log, migrate,
     projection::Guard,
     schema,
 };
@@ -65,7 +66,7 @@ pub(crate) struct Setup {
 }
 
 /// Starts the writer's thread, which opens the file and says which store it is.
-pub(crate) async fn start(setup: Setup) -> Result<(Queue, StoreIdentity), Error> {
+pub(crate) async fn start(setup: Setup) -> Result<(Queue, Identity), Error> {
     let shared = Arc::new(Shared::default());
     let (room, followers) = (Queue::all_room(), Arc::<Followers>::default());
     let (queue, receiver) = Queue::new(Arc::clone(&shared), Arc::clone(&room), Arc::clone(&followers));
@@ -153,7 +154,7 @@ struct Writer {
 }
 
 impl Writer {
-    fn open(setup: Setup, room: Arc<Semaphore>, followers: Arc<Followers>) -> Result<(Self, StoreIdentity), Error> {
+    fn open(setup: Setup, room: Arc<Semaphore>, followers: Arc<Followers>) -> Result<(Self, Identity), Error> {
         let Setup { place, durability, create, clock, .. } = &setup;
         let connection = migrate::open(place, &schema::STORE, Role::Writer(*durability), *create)?;
         let identity = identity::of(&connection, place)?;

@@ -5,6 +5,7 @@
 pub mod balances;
 pub mod damage;
 pub mod interrupted;
+pub mod killed;
 pub mod rebuild;
 
 use std::{ops::ControlFlow, path::PathBuf};
@@ -80,6 +81,14 @@ pub fn assert_sound(log: &[RecordedEvent]) {
         assert!(event.meta.commit_first <= position && position <= event.meta.commit_last);
         assert!(event.meta.recorded_at >= time, "time runs back at position {position}");
         time = event.meta.recorded_at;
+    }
+}
+
+/// 30 MB, which takes a moment to copy.
+pub async fn large(store: &SqliteStore) {
+    let events: Vec<_> = (0..300).map(|_| NewEvent::raw("bank.v1.Noted", vec![7; 100_000])).collect();
+    for events in events.chunks(50) {
+        commit(store, Commit::append(stream("large"), Expected::Any, events.to_vec())).await.unwrap();
     }
 }
 

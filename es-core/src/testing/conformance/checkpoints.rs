@@ -5,7 +5,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    CheckpointStore, Error, ManualClock, Timestamp,
+    CheckpointStore, Error, ManualClock, StoreIdentity, Timestamp,
     checkpoints::{Checkpoint, Claimed, Held, Registration, Sending},
 };
 
@@ -21,6 +21,7 @@ macro_rules! checkpoint_store_conformance {
             a_new_subscriber_starts_where_it_says
             a_registered_subscriber_stays_where_it_is
             a_checkpoint_of_another_store_is_refused
+            a_checkpoint_keeps_its_epoch_until_it_moves_in_another
             names_do_not_mix
             a_free_partition_is_claimed_and_others_stay_free
             a_leased_partition_is_taken_over_only_when_the_lease_is_over
@@ -46,7 +47,7 @@ macro_rules! checkpoint_store_conformance {
 
 const NAME: &str = "search";
 const LEASE: Duration = Duration::from_secs(10);
-const STORE: Uuid = Uuid::from_u128(7);
+const STORE: StoreIdentity = StoreIdentity { id: Uuid::from_u128(7), epoch: 3 };
 const ADA: Uuid = Uuid::from_u128(1);
 const BOB: Uuid = Uuid::from_u128(2);
 
@@ -111,9 +112,28 @@ pub async fn a_registered_subscriber_stays_where_it_is(store: &impl CheckpointSt
 /// Checkpoints of another log.
 pub async fn a_checkpoint_of_another_store_is_refused(store: &impl CheckpointStore, _: &ManualClock) {
     register(store, 1, 0).await;
-    let other = Registration { store: Uuid::from_u128(8), ..registration(NAME, 1, 0) };
+    let other = Registration { store: StoreIdentity { id: Uuid::from_u128(8), ..STORE }, ..registration(NAME, 1, 0) };
     let error = store.register(other).await.expect_err("it is another store's");
     assert!(matches!(error, Error::StoreIdentityChanged { .. }), "{error}");
+}
+
+/// Restored stores.
+pub async fn a_checkpoint_keeps_its_epoch_until_it_moves_in_another(store: &impl CheckpointStore, _: &ManualClock) {
+    let restored = StoreIdentity { epoch: 1_763_712_000_000_000, ..STORE };
+    let epochs = async || checkpoints(store).await.iter().map(|checkpoint| checkpoint.store.epoch).collect::<Vec<_>>();
+    register(store, 2, 4).await;
+    let again = Registration { store: restored, ..registration(NAME, 2, 0) };
+    store.register(again).await.expect("it is the same store");
+    let mut first = held(store, 0, ADA).await;
+    assert_eq!((epochs().await, first.at.store), (vec![3, 3], STORE));
+    first.at.store = restored;
+    let mut moved = vec![advanced(store, &first, 5).await, held(store, 1, ADA).await];
+    assert_eq!((epochs().await, moved[0].at.store), (vec![restored.epoch, 3], restored));
+    assert_eq!(held(store, 0, ADA).await.at.store, restored, "a claim finds it");
+    moved[1].at.store = restored;
+    moved[1] = advanced(store, &moved[1], 5).await;
+    store.repartition(&moved, 3).await.expect("they are at one position");
+    assert_eq!(epochs().await, [restored.epoch; 3]);
 }
 
 /// Two subscribers.

@@ -52,9 +52,13 @@ impl Making {
         })?;
         if inner.policy.on_failure != OnFailure::Skip {
             // What somebody has passed over would stop the new read model as well.
-            let skipped = blocking::wait(target.readers().read(|reader| {
+            let mut skipped = blocking::wait(target.readers().read(|reader| {
                 inner.notes(&reader.connection).list(Kind::Skipped).map_err(|error| inner.noting(error))
             }))?;
+            // Where the store was restored since, other events are there now.
+            let checkpoints = blocking::wait(inner.checkpoints(inner.store_id()))?;
+            let restored_to = checkpoints.iter().filter_map(|row| row.restored_to(source.log())).min();
+            skipped.retain(|event| restored_to.is_none_or(|restored_to| event.position <= restored_to));
             scratch.write(|connection, _| {
                 let notes = inner.notes(connection);
                 skipped
