@@ -51,7 +51,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     ) -> Result<Self> {
         let limits = repository.store().limits();
         limits.check_command(request.body.len())?;
-        let command: C = receive::message(&request, method)?;
+        let command: C = receive::message(&request, method, limits)?;
         let mut metadata = request.metadata;
         metadata.tenant = metadata.tenant.or_else(|| repository.default_tenant().cloned());
         let (id, creates) = match target {

@@ -19,6 +19,9 @@ pub struct Limits {
     pub metadata_bytes: usize,
     /// Bytes of one command as it arrives. Default 512 KiB.
     pub command_bytes: usize,
+    /// Values in one command: its fields, the elements of its lists, and those of the messages inside it. A decoded
+    /// message can be many times as large as its bytes. Default 16,384.
+    pub command_values: usize,
     /// Events of one commit. Default 1,000.
     pub commit_events: usize,
     /// Bytes of all payloads of one commit, commands scheduled with it included. Default 8 MiB.
@@ -32,6 +35,7 @@ impl Default for Limits {
             event_bytes: 256 << 10,
             metadata_bytes: 8 << 10,
             command_bytes: 512 << 10,
+            command_values: 16 << 10,
             commit_events: 1_000,
             commit_bytes: 8 << 20,
         }

@@ -2,10 +2,14 @@
 
 use prost::Message;
 
-use crate::{AppError, Error, MethodInfo, QueryContext, Request, Response, Result, error::DecodeError, wire};
+use crate::{AppError, Error, Limits, MethodInfo, QueryContext, Request, Response, Result, error::DecodeError, wire};
+
+mod counted;
+
+use counted::Counted;
 
 /// Decodes a request's message, after checking that it is the one the method takes.
-pub(crate) fn message<M: Message + Default>(request: &Request, method: &MethodInfo) -> Result<M> {
+pub(crate) fn message<M: Message + Default>(request: &Request, method: &MethodInfo, limits: &Limits) -> Result<M> {
     if !request.message_type.is_empty() && request.message_type != method.input {
         return Err(Error::invalid_request(format!(
             "{} takes `{}`, the request has `{}`",
@@ -14,9 +18,18 @@ pub(crate) fn message<M: Message + Default>(request: &Request, method: &MethodIn
             request.message_type
         )));
     }
-    M::decode(&*request.body).map_err(|error| Error::Decode {
-        what: format!("the request `{}` of {}", method.input, method.route()),
-        source: DecodeError::malformed(error),
+    let mut body = Counted::new(&request.body, limits.command_values);
+    let decoded = M::decode(&mut body);
+    if body.is_exhausted() {
+        let (route, values) = (method.route(), limits.command_values);
+        return Err(Error::invalid_request(format!(
+            "the request of {route} has more than {values} values; send less at a time, or raise the store's \
+             Limits::command_values"
+        )));
+    }
+    // Said to the caller, whose mistake it is: what is stored here is not damaged.
+    decoded.map_err(|error| {
+        Error::invalid_request(format!("the request of {} is no `{}`: {error}", method.route(), method.input))
     })
 }
 
@@ -44,12 +57,13 @@ pub struct QueryCall<Q> {
 }
 
 impl<Q: Message + Default> QueryCall<Q> {
-    /// Takes a query in: checks its type and decodes it.
+    /// Takes a query in: checks its type, that it has no more values than a command may have by
+    /// default, and decodes it.
     ///
     /// # Errors
-    /// [`InvalidRequest`](Error::InvalidRequest) or [`Decode`](Error::Decode).
+    /// [`InvalidRequest`](Error::InvalidRequest).
     pub fn receive(request: Request, method: &'static MethodInfo) -> Result<Self> {
-        let query = message(&request, method)?;
+        let query = message(&request, method, &Limits::default())?;
         Ok(Self { query, context: QueryContext::new(request.metadata), method })
     }
 
@@ -79,4 +93,60 @@ impl<Q: Message + Default> QueryCall<Q> {
 /// The error of a request for a method that the service does not have.
 pub fn unknown_method(service: &'static str, method: &str) -> Error {
     Error::NotServed { route: format!("{service}.{method}") }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost_types::{ListValue, Value, value::Kind};
+
+    use super::*;
+
+    const METHOD: MethodInfo = MethodInfo { service: "s.S", name: "M", input: "s.In", output: "s.Out" };
+
+    fn decode<M: Message + Default>(body: Vec<u8>, values: usize) -> Result<M, String> {
+        let limits = Limits { command_values: values, ..Limits::default() };
+        message(&Request::new("s.S", "M", body), &METHOD, &limits).map_err(|error| error.to_string())
+    }
+
+    fn list(values: usize) -> ListValue {
+        ListValue { values: vec![Value::default(); values] }
+    }
+
+    #[test]
+    fn a_message_may_have_so_many_values_and_no_more() {
+        assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 10).unwrap(), list(10));
+        let expected = "invalid request: the request of s.S.M has more than 9 values; send less at a time, or raise the \
+                        store's Limits::command_values";
+        assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 9).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn values_count_wherever_they_are() {
+        let inside = Value { kind: Some(Kind::ListValue(list(10))) };
+        let body = ListValue { values: vec![inside; 10] }.encode_to_vec();
+        decode::<ListValue>(body.clone(), 120).unwrap();
+        // Also where the limit is met at the very end of a message inside.
+        for values in 0..100 {
+            let error = decode::<ListValue>(body.clone(), values).unwrap_err();
+            assert!(error.contains(&format!("more than {values} values")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_message_nested_too_deep_is_refused() {
+        let mut nested = Value::default();
+        for _ in 0..200 {
+            nested = Value { kind: Some(Kind::ListValue(ListValue { values: vec![nested] })) };
+        }
+        let error = decode::<Value>(nested.encode_to_vec(), 16_384).unwrap_err();
+        assert!(error.contains("recursion limit reached"), "{error}");
+    }
+
+    #[test]
+    fn a_message_that_ends_early_is_refused() {
+        let mut body = Value { kind: Some(Kind::StringValue("ada".into())) }.encode_to_vec();
+        body.pop();
+        let error = decode::<Value>(body, 10).unwrap_err();
+        assert!(error.starts_with("invalid request: the request of s.S.M is no `s.In`: "), "{error}");
+    }
 }
