@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-use async_nats::jetstream::consumer::PullConsumer;
+use async_nats::jetstream::consumer::{PullConsumer, pull::Batch};
 use es_core::{Error, Filter, Page, RecordedEvent, Result};
 use futures_util::StreamExt;
 use tokio::time::{sleep, timeout};
@@ -17,16 +17,18 @@ const SILENCE: Duration = Duration::from_secs(5);
 /// Bytes of the messages asked for at once, at most, and one message more: well below what a server lets wait for a slow
 /// connection before it cuts it.
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// Waited for the rest of a commit that is not published whole yet: at first, doubled each time up to the second.
+/// Waited when the stream is said to go on and nothing comes that can be handed over: at first, doubled each time up to
+/// the second.
 const REST: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(250)];
 
 /// Why an answer ended.
-#[derive(PartialEq)]
 enum End {
     /// There was no more.
     Exhausted,
     /// As much as was asked for had come.
     Full,
+    /// The next event is not to be had. Those before it are.
+    Stuck(Error),
 }
 
 /// A consumer of the stream, and what it has delivered beyond the last page.
@@ -43,60 +45,116 @@ pub(super) struct Cursor {
     /// The consumer's own count of what it has delivered.
     count: u64,
     ahead: VecDeque<RecordedEvent>,
-    /// What to wait before the rest of a commit is asked for again.
+    /// What to wait before more is asked for once there was nothing.
     rest: Duration,
+    is_over: bool,
 }
 
 impl Cursor {
     pub(super) async fn open(source: Source, after: u64, subjects: Vec<String>) -> Result<Self> {
         let consumer = source.consumer(after, &subjects, false).await?;
         let begins = source.extent().await?.first;
-        let ahead = VecDeque::new();
-        Ok(Self { source, subjects, at: after, delivered: after, begins, consumer, count: 0, ahead, rest: REST[0] })
-    }
-
-    pub(super) fn continues(&self, after: u64, subjects: &[String]) -> bool {
-        self.at == after && self.subjects == subjects
+        Ok(Self {
+            source,
+            subjects,
+            at: after,
+            delivered: after,
+            begins,
+            consumer,
+            count: 0,
+            ahead: VecDeque::new(),
+            rest: REST[0],
+            is_over: false,
+        })
     }
 
     /// The next page: whole commits, with everything that was published of the filter's subjects up to where it ends.
+    /// After an error, the cursor is not where its consumer is any more.
     pub(super) async fn page(&mut self, limit: usize, known_head: u64, filter: &Filter) -> Result<Page> {
         loop {
-            let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
-            let exhausted = if self.delivered + 1 < self.begins {
-                // The stream no longer has the begin of the log.
-                let most = self.delivered.saturating_add(asked as u64);
-                self.fill(self.delivered + 1..self.begins.min(most + 1)).await?;
-                false
-            } else if self.has_all() {
-                self.fetch(asked, &[]).await? == End::Exhausted && !self.fill_the_end(known_head).await?
-            } else {
-                self.fetch_filtered(asked).await?
-            };
-            let (whole, scanned_to) = cut(&self.ahead, self.delivered);
-            if whole > 0 || scanned_to > self.at {
-                (self.at, self.rest) = (scanned_to, REST[0]);
-                let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
-                return Ok(Page { events, scanned_to });
+            if let Some(page) = self.take(limit, filter) {
+                return Ok(page);
             }
-            if exhausted {
-                // What is left is the begin of a commit whose rest is on its way, or nothing.
-                if known_head > self.at {
-                    sleep(self.rest).await;
-                    self.rest = (self.rest * 2).min(REST[1]);
+            match self.more(limit, known_head).await? {
+                End::Full => {}
+                End::Stuck(error) => {
+                    self.is_over = true;
+                    return self.take(limit, filter).ok_or(error);
                 }
-                return Ok(Page { events: Vec::new(), scanned_to: self.at });
+                End::Exhausted => {
+                    if let Some(page) = self.take(limit, filter) {
+                        return Ok(page);
+                    }
+                    // What is left is the begin of a commit whose rest is on its way, or nothing.
+                    if known_head > self.at {
+                        sleep(self.rest).await;
+                        self.rest = (self.rest * 2).min(REST[1]);
+                    }
+                    return Ok(Page { events: Vec::new(), scanned_to: self.at });
+                }
             }
         }
     }
 
-    /// Takes what is there of a filter's subjects. Whether all that the stream had was looked at.
-    async fn fetch_filtered(&mut self, most: usize) -> Result<bool> {
+    /// Takes what may be there for the page after the last one: one answer, and only when the stream is said to go on.
+    pub(super) async fn read_ahead(&mut self, limit: usize, known_head: u64) -> Result<()> {
+        if self.delivered >= known_head || self.ahead.len() >= limit {
+            return Ok(());
+        }
+        if let End::Stuck(error) = self.more(limit, known_head).await? {
+            self.is_over = true;
+            return if self.has_unread() { Ok(()) } else { Err(error) };
+        }
+        Ok(())
+    }
+
+    /// Whether a page is there already.
+    pub(super) fn has_unread(&self) -> bool {
+        cut(&self.ahead, self.delivered, usize::MAX).0 > 0
+    }
+
+    /// Whether no more can be read than what was handed over last.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// A page of what was delivered.
+    fn take(&mut self, limit: usize, filter: &Filter) -> Option<Page> {
+        let (whole, scanned_to) = cut(&self.ahead, self.delivered, limit);
+        if scanned_to <= self.at {
+            return None;
+        }
+        (self.at, self.rest) = (scanned_to, REST[0]);
+        let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
+        Some(Page { events, scanned_to })
+    }
+
+    /// Takes what the stream has beyond what was delivered, up to about a page.
+    async fn more(&mut self, limit: usize, known_head: u64) -> Result<End> {
+        let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
+        if self.delivered + 1 < self.begins {
+            // The stream no longer has the begin of the log.
+            let most = self.delivered.saturating_add(asked as u64);
+            let filled = self.fill(self.delivered + 1..self.begins.min(most + 1)).await;
+            return Ok(filled.map_or_else(End::Stuck, |()| End::Full));
+        }
+        if !self.has_all() {
+            return self.fetch_filtered(asked).await;
+        }
+        match self.fetch(asked, &[]).await? {
+            End::Exhausted if self.fill_the_end(known_head).await? => Ok(End::Full),
+            end => Ok(end),
+        }
+    }
+
+    /// Takes what is there of a filter's subjects, and looks whether that was all.
+    async fn fetch_filtered(&mut self, most: usize) -> Result<End> {
         // What the stream had before the messages are asked for, and while the consumer lived: so much was looked at when
         // no message is left.
         let (before, from) = (self.source.extent().await?, self.delivered);
-        let exhausted = self.fetch(most, &before.deleted).await? == End::Exhausted;
-        if exhausted {
+        let end = self.fetch(most, &before.deleted).await?;
+        let is_exhausted = matches!(end, End::Exhausted);
+        if is_exhausted {
             // The answer may have ended because the connection did.
             let delivered = self.consumer.get_info().await.map_err(unavailable)?.delivered.consumer_sequence;
             if delivered != self.count {
@@ -108,17 +166,21 @@ impl Cursor {
         if is_dropped || now.deleted != before.deleted {
             return Err(unavailable("the stream dropped messages while they were read; reading them again"));
         }
-        if exhausted {
+        if is_exhausted {
             self.fill_deleted(before.last + 1, &before.deleted).await?;
             self.delivered = self.delivered.max(before.last);
         }
-        Ok(exhausted)
+        Ok(end)
     }
 
     /// Takes what is there, at most so many messages.
     async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
         let request = self.consumer.fetch().max_messages(most).max_bytes(BYTES_AT_ONCE + self.source.largest_message());
-        let mut messages = request.messages().await.map_err(unavailable)?;
+        let messages = request.messages().await.map_err(unavailable)?;
+        Ok(self.take_in(messages, most, deleted).await.unwrap_or_else(End::Stuck))
+    }
+
+    async fn take_in(&mut self, mut messages: Batch, most: usize, deleted: &[u64]) -> Result<End> {
         let mut fetched = 0;
         loop {
             let next = timeout(SILENCE, messages.next()).await;

@@ -4,6 +4,7 @@ mod cursor;
 mod events;
 mod head;
 mod page;
+mod reader;
 mod source;
 
 use std::{
@@ -16,10 +17,10 @@ use es_core::{
 };
 use tokio::{runtime::Handle, sync::watch};
 
-use self::{cursor::Cursor, head::Watching, source::Source};
+use self::{head::Watching, reader::Reader, source::Source};
 use crate::{Nats, event_subject::subjects_of};
 
-/// Consumers that are kept for the readers they belong to, at most.
+/// Readers whose places in the stream are kept, at most.
 const IDLE: usize = 64;
 
 /// A copy of a store's log: what follows the store in its own process follows this in another.
@@ -46,7 +47,7 @@ pub struct Subscription(Arc<Inner>);
 struct Inner {
     source: Source,
     head: watch::Sender<u64>,
-    idle: Mutex<Vec<Cursor>>,
+    idle: Mutex<Vec<Reader>>,
     runtime: Handle,
     _watching: Watching,
 }
@@ -77,10 +78,10 @@ impl Inner {
             return Ok(Page { events: Vec::new(), scanned_to: after });
         }
         let (subjects, head) = (subjects_of(self.source.prefix(), filter), *self.head.borrow());
-        if let Some(mut cursor) = self.kept(after, &subjects) {
-            match cursor.page(limit, head, filter).await {
+        if let Some(mut reader) = self.kept(after, &subjects) {
+            match reader.page(limit, head, filter).await {
                 Ok(page) => {
-                    self.keep(cursor);
+                    self.keep(reader);
                     return Ok(page);
                 }
                 // The server forgets a consumer that has not asked for long, or does not know it any more.
@@ -88,38 +89,34 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        // A cursor that failed is not kept: the next read begins with a new one.
-        let mut cursor = Cursor::open(self.source.clone(), after, subjects).await?;
-        let page = cursor.page(limit, head, filter).await?;
-        self.keep(cursor);
+        // One that failed is not kept: the next read begins with a new one.
+        let mut reader = Reader::start(&self.runtime, self.source.clone(), after, subjects);
+        let page = reader.page(limit, head, filter).await?;
+        self.keep(reader);
         Ok(page)
     }
 
-    /// The cursor that has come so far with these subjects.
-    fn kept(&self, after: u64, subjects: &[String]) -> Option<Cursor> {
+    /// The reader that has come so far with these subjects.
+    fn kept(&self, after: u64, subjects: &[String]) -> Option<Reader> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = idle.iter().position(|cursor| cursor.continues(after, subjects));
+        let found = idle.iter().position(|reader| reader.continues(after, subjects));
         found.map(|at| idle.remove(at))
     }
 
-    fn keep(&self, cursor: Cursor) {
+    fn keep(&self, reader: Reader) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|reader| !reader.has_ended());
         if idle.len() == IDLE {
             idle.remove(0);
         }
-        idle.push(cursor);
+        idle.push(reader);
     }
 }
 
 impl EventLog for Subscription {
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
-        // On the runtime of the connection: whoever waits for the page need not be on one.
-        let reading = self.0.runtime.spawn(async move {
-            let link = inner.source.nats().link();
-            link.explained(inner.read(after, limit, &filter)).await
-        });
-        Box::pin(async move { reading.await.unwrap_or_else(|_| Err(Error::ShuttingDown)) })
+        // A task on the runtime of the connection reads: whoever waits for the page need not be on one.
+        Box::pin(self.0.source.nats().link().explained(self.0.read(after, limit, filter)))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<u64>> {

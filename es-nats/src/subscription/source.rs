@@ -22,7 +22,7 @@ use crate::{
 /// The server's error code for a stream that is not there.
 const NOT_FOUND: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
 /// For how long the server remembers where a reader was that does not ask.
-const REMEMBERED: Duration = Duration::from_secs(300);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// The stream of one store. Cloning is cheap enough for a reader.
 #[derive(Clone)]

@@ -13,7 +13,7 @@ use prost::Message;
 use test_servers::NatsServer;
 use tokio::time::timeout;
 
-use crate::support::{Rig, STREAM, log};
+use crate::support::{Rig, STREAM, append, log};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -60,6 +60,25 @@ async fn a_restored_store_does_not_answer_readers_of_the_one_before() {
     rig.relayed(&running).await;
     assert_eq!(subscription.read_all(0, 1, &Filter::all()).await.unwrap().events, log(&rig.store).await);
     running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_an_event_that_is_not_to_be_had_now_is_handed_over() {
+    let (rig, _) = with_a_stub().await;
+    append(&rig.store, 1, 3).await;
+    let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("acc.1").unwrap());
+    let event = NewEvent::raw("bank.v1.MoneyDeposited", vec![7; 50_000]);
+    rig.store.append(Commit::append(stream, Expected::Any, vec![event])).await.unwrap();
+    let running = rig.start().await;
+    rig.relayed(&running).await;
+    running.shutdown().await;
+    let subscription = Subscription::open(&rig.nats().await, STREAM).await.unwrap();
+    for filter in [Filter::all(), Filter::all().stream_types(["bank.v1.Account"])] {
+        let page = subscription.read_all(1, 10, &filter).await.unwrap();
+        assert_eq!((page.events.len(), page.scanned_to), (3, 4), "{filter:?}");
+        let error = subscription.read_all(4, 10, &filter).await.unwrap_err();
+        assert!(error.to_string().contains("no relay of store"), "{error}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
