@@ -2,18 +2,19 @@
 
 use std::{collections::VecDeque, ops::Range, time::Duration};
 
-use async_nats::jetstream::consumer::{PullConsumer, pull::Batch};
+use async_nats::jetstream::consumer::PullConsumer;
 use es_core::{Error, Filter, Page, RecordedEvent, Result};
-use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{page::cut, source::Source};
+use super::{
+    batch::{Batch, Next},
+    page::cut,
+    source::Source,
+};
 use crate::errors::unavailable;
 
 /// Messages asked for at once, at most.
 const AT_ONCE: usize = 4_096;
-/// A server that is silent for longer amid an answer is taken for gone.
-const SILENCE: Duration = Duration::from_secs(5);
 /// Bytes of the messages asked for at once, at most, and one message more: well below what a server lets wait for a slow
 /// connection before it cuts it.
 const BYTES_AT_ONCE: usize = 8 << 20;
@@ -175,28 +176,22 @@ impl Cursor {
 
     /// Takes what is there, at most so many messages.
     async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
-        let request = self.consumer.fetch().max_messages(most).max_bytes(BYTES_AT_ONCE + self.source.largest_message());
-        let messages = request.messages().await.map_err(unavailable)?;
-        Ok(self.take_in(messages, most, deleted).await.unwrap_or_else(End::Stuck))
+        let bytes = BYTES_AT_ONCE + self.source.largest_message();
+        let batch = Batch::request(self.source.nats().client(), &self.consumer, most, bytes).await?;
+        Ok(self.take_in(batch, deleted).await.unwrap_or_else(End::Stuck))
     }
 
-    async fn take_in(&mut self, mut messages: Batch, most: usize, deleted: &[u64]) -> Result<End> {
-        let mut fetched = 0;
+    async fn take_in(&mut self, mut batch: Batch, deleted: &[u64]) -> Result<End> {
         loop {
-            let next = timeout(SILENCE, messages.next()).await;
-            let Some(message) = next.map_err(|_| unavailable("the server has stopped amid an answer"))? else {
-                return Ok(if fetched == most { End::Full } else { End::Exhausted });
+            let (body, sequence, count) = match batch.next().await? {
+                Next::Message { body, sequence, count } => (body, sequence, count),
+                Next::Exhausted => return Ok(End::Exhausted),
+                Next::Full => return Ok(End::Full),
             };
-            let message = match message {
-                Err(error) if fetched > 0 && error.to_string().contains("MaxBytes") => return Ok(End::Full),
-                message => message.map_err(unavailable)?,
-            };
-            let info = message.info().map_err(unavailable)?;
-            let (sequence, count) = (info.stream_sequence, info.consumer_sequence);
             if count != self.count + 1 {
                 return Err(unavailable("a message was lost on the way; reading it again"));
             }
-            (self.count, fetched) = (count, fetched + 1);
+            self.count = count;
             // Older servers begin at the end of a stream that is shorter than where they are asked to begin.
             if sequence <= self.delivered {
                 continue;
@@ -206,7 +201,7 @@ impl Cursor {
             } else {
                 self.fill_deleted(sequence, deleted).await?;
             }
-            self.ahead.push_back(self.source.event(&message.message, sequence).await?);
+            self.ahead.push_back(self.source.event(&body, sequence).await?);
             self.delivered = sequence;
         }
     }

@@ -1,5 +1,6 @@
 //! The log of a store elsewhere, read from the stream that its relay fills.
 
+mod batch;
 mod cursor;
 mod events;
 mod head;

@@ -8,6 +8,7 @@ use async_nats::jetstream::{
     context::GetStreamErrorKind,
     stream::{Config, Info, State, Stream},
 };
+use bytes::Bytes;
 use es_core::{Error, RecordedEvent, Result, StoreIdentity};
 
 use xxhash_rust::xxh3::xxh3_64;
@@ -136,8 +137,8 @@ impl Source {
     }
 
     /// The event of a message, which has to be the one of its place.
-    pub(super) async fn event(&self, message: &async_nats::Message, sequence: u64) -> Result<RecordedEvent> {
-        let envelope = Envelope::decode(&message.payload)?;
+    pub(super) async fn event(&self, body: &Bytes, sequence: u64) -> Result<RecordedEvent> {
+        let envelope = Envelope::decode(body)?;
         let (position, store) = (envelope.meta.position, envelope.store.id);
         if store != self.store.id || position != sequence {
             let why = format!("message {sequence} is the event of store {store} at position {position}");
