@@ -83,6 +83,9 @@ impl Cursor {
                     return self.take(limit, filter).ok_or(error);
                 }
                 End::Exhausted => {
+                    if let Some(last) = self.ahead.back() {
+                        self.source.note(&last.meta);
+                    }
                     if let Some(page) = self.take(limit, filter) {
                         return Ok(page);
                     }
@@ -169,7 +172,8 @@ impl Cursor {
         }
         if is_exhausted {
             self.fill_deleted(before.last + 1, &before.deleted).await?;
-            self.delivered = self.delivered.max(before.last);
+            // Also what nobody wants of a commit is looked at with the whole of it.
+            self.delivered = self.delivered.max(self.source.whole(before.last).await?);
         }
         Ok(end)
     }

@@ -40,6 +40,9 @@ const IDLE: usize = 64;
 /// # drop(running); Ok(()) }
 /// ```
 ///
+/// A commit is handed over whole. While its relay has published only some of it, the log ends in front of it for readers:
+/// a [`Runner`](es_core::Runner) waits for the rest, what only catches up ends there, and the program's log says so.
+///
 /// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
 /// has grown too old for it, is fetched from the store, as long as its relay runs.
 #[derive(Clone)]

@@ -1,15 +1,18 @@
 //! The stream, and whose events it has.
 
-use std::time::Duration;
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use async_nats::jetstream::{
     ErrorCode,
     consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
     context::GetStreamErrorKind,
-    stream::{Config, Info, State, Stream},
+    stream::{Config, Info, RawMessageErrorKind, State, Stream},
 };
 use bytes::Bytes;
-use es_core::{Error, RecordedEvent, Result, StoreIdentity};
+use es_core::{Error, EventMeta, RecordedEvent, Result, StoreIdentity};
 
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -34,6 +37,8 @@ pub(super) struct Source {
     store: StoreIdentity,
     /// When the stream was made: another one of its name is not this one.
     created: i128,
+    /// The first and the last position of the last commit that was seen.
+    last_commit: Arc<Mutex<(u64, u64)>>,
 }
 
 /// What a stream has.
@@ -57,7 +62,7 @@ impl Source {
         let created = created.unix_timestamp_nanos();
         let (store, prefix) = described(config)?;
         let head = state.last_sequence;
-        Ok((Self { nats: nats.clone(), prefix, store, created, stream }, head))
+        Ok((Self { nats: nats.clone(), prefix, store, created, last_commit: Arc::default(), stream }, head))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -82,8 +87,47 @@ impl Source {
     }
 
     /// Where the stream ends now. Fails when it is not the stream it was any more.
-    pub(super) async fn head(&self) -> Result<u64> {
+    pub(super) async fn end(&self) -> Result<u64> {
         Ok(self.info().await?.state.last_sequence)
+    }
+
+    /// Up to where the stream can be read now: its end, or that of the commit before when it is known to end amid one.
+    pub(super) async fn head(&self) -> Result<u64> {
+        Ok(self.whole_before(self.end().await?))
+    }
+
+    /// As [`head`](Self::head), when the stream ends here, and looks where a commit ends if that is not known.
+    pub(super) async fn whole(&self, end: u64) -> Result<u64> {
+        if end > self.last_commit().1 {
+            match self.stream.get_raw_message(end).await {
+                // What is no event of ours is told to readers that want it.
+                Ok(message) => drop(Envelope::decode(&message.payload).map(|envelope| self.note(&envelope.meta))),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        Ok(self.whole_before(end))
+    }
+
+    /// Notes to which commit an event belongs.
+    pub(super) fn note(&self, meta: &EventMeta) {
+        let mut known = self.last_commit.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.1 < meta.commit_last {
+            *known = (meta.commit_first, meta.commit_last);
+        }
+    }
+
+    /// The commit amid which a stream that ends here does, if that is known.
+    pub(super) fn half_published(&self, end: u64) -> Option<(u64, u64)> {
+        Some(self.last_commit()).filter(|(first, last)| (*first..*last).contains(&end))
+    }
+
+    fn whole_before(&self, end: u64) -> u64 {
+        self.half_published(end).map_or(end, |(first, _)| first - 1)
+    }
+
+    fn last_commit(&self) -> (u64, u64) {
+        *self.last_commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From where to where the stream goes, and what it has lost in between.

@@ -7,5 +7,6 @@ mod ahead;
 mod endpoint;
 mod events;
 mod faults;
+mod half;
 mod log;
 mod readers;
