@@ -19,7 +19,7 @@ use es_core::{
 use tokio::{runtime::Handle, sync::watch};
 
 use self::{head::Watching, reader::Reader, source::Source};
-use crate::{Nats, event_subject::subjects_of};
+use crate::{Nats, event_subject::subjects_of, link::Forbidden, patience::until_there};
 
 /// Readers whose places in the stream are kept, at most.
 const IDLE: usize = 64;
@@ -68,6 +68,34 @@ impl Subscription {
         let _watching = Watching::start(source.clone(), head.clone());
         let (idle, runtime) = (Mutex::default(), Handle::current());
         Ok(Self(Arc::new(Inner { source, head, idle, runtime, _watching })))
+    }
+
+    /// As [`open`](Self::open), and waits for what is missing: the stream, when its relay has not run yet, or the server.
+    /// So the programs of a system can be started in any order. What is waited for is logged.
+    ///
+    /// ```
+    /// # use es_core::Result;
+    /// # use es_nats::{Nats, Subscription};
+    /// # async fn example() -> Result<()> {
+    /// let nats = Nats::connect_when_there("nats://127.0.0.1").await?;
+    /// let log = Subscription::open_when_there(&nats, "bank").await?;
+    /// # drop(log); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What no waiting changes: [`Diverged`](Error::Diverged) when the stream is no copy of a store, and
+    /// [`Refused`](Error::Refused) when the server does not take us in, or forbids us to look at the stream.
+    pub async fn open_when_there(nats: &Nats, stream: impl Into<String>) -> Result<Self> {
+        let (stream, link) = (stream.into(), nats.link());
+        let (mut complaints, looking) = (link.complaints(), format!("$JS.API.STREAM.INFO.{stream}"));
+        let opening = until_there("the stream of a relay", || async {
+            link.check()?;
+            Self::open(nats, &stream).await
+        });
+        tokio::select! {
+            opened = opening => opened,
+            Forbidden::Call(error) | Forbidden::Answer(error) = link.forbidden(&mut complaints, &looking) => Err(error),
+        }
     }
 
     /// The stream's name.

@@ -9,4 +9,5 @@ mod events;
 mod faults;
 mod half;
 mod log;
+mod opening;
 mod readers;
