@@ -9,5 +9,6 @@ mod events;
 mod faults;
 mod half;
 mod log;
+mod memory;
 mod opening;
 mod readers;
