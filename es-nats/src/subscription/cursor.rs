@@ -180,12 +180,13 @@ impl Cursor {
 
     /// Takes what is there, at most so many messages.
     async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
-        let bytes = BYTES_AT_ONCE + self.source.largest_message();
-        let batch = Batch::request(self.source.nats().client(), &self.consumer, most, bytes).await?;
+        let client = self.source.nats().client();
+        let batch = Batch::request(client, &self.consumer, most, self.bytes_at_once()).await?;
         Ok(self.take_in(batch, deleted).await.unwrap_or_else(End::Stuck))
     }
 
     async fn take_in(&mut self, mut batch: Batch, deleted: &[u64]) -> Result<End> {
+        let mut bytes = 0;
         loop {
             let (body, sequence, count) = match batch.next().await? {
                 Next::Message { body, sequence, count } => (body, sequence, count),
@@ -205,8 +206,15 @@ impl Cursor {
             } else {
                 self.fill_deleted(sequence, deleted).await?;
             }
-            self.ahead.push_back(self.source.event(&body, sequence).await?);
+            let event = self.source.event(&body, sequence).await?;
+            bytes += event.payload.len();
+            let ends_a_commit = event.meta.commit_last == sequence;
+            self.ahead.push_back(event);
             self.delivered = sequence;
+            // Those that were left out of their messages count only now.
+            if ends_a_commit && bytes > self.bytes_at_once() {
+                return Err(unavailable("the events are too large to be read at once"));
+            }
         }
     }
 
@@ -231,8 +239,11 @@ impl Cursor {
         Ok(())
     }
 
-    /// Fetches from the store what the stream should have and does not.
+    /// Fetches from the store what the stream should have and does not. When that is more than may be held at once, it
+    /// ends earlier, with an error.
     async fn fill(&mut self, missing: Range<u64>) -> Result<()> {
+        let (most, mut bytes) = (missing.start.saturating_add(AT_ONCE as u64), 0);
+        let end = missing.end;
         for position in missing {
             let event = self.source.fetch(position).await.map_err(|error| Error::Unavailable {
                 why: format!(
@@ -240,10 +251,20 @@ impl Cursor {
                     self.source.stream()
                 ),
             })?;
+            bytes += event.payload.len();
+            let ends_a_commit = event.meta.commit_last == position;
             self.ahead.push_back(event);
             self.delivered = position;
+            let is_enough = position + 1 >= most || bytes > self.bytes_at_once();
+            if ends_a_commit && is_enough && position + 1 < end {
+                return Err(unavailable("the stream lacks more than is fetched at once"));
+            }
         }
         Ok(())
+    }
+
+    fn bytes_at_once(&self) -> usize {
+        BYTES_AT_ONCE + self.source.largest_message()
     }
 
     /// Whether it is sent every message.
