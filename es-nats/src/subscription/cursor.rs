@@ -117,7 +117,7 @@ impl Cursor {
         cut(&self.ahead, self.delivered, usize::MAX).0 > 0
     }
 
-    /// Whether no more can be read than what was handed over last.
+    /// Whether it can't go on behind what was delivered: another cursor has to.
     pub(super) fn is_over(&self) -> bool {
         self.is_over
     }
@@ -145,10 +145,12 @@ impl Cursor {
         if !self.has_all() {
             return self.fetch_filtered(asked).await;
         }
-        match self.fetch(asked, &[]).await? {
-            End::Exhausted if self.fill_the_end(known_head).await? => Ok(End::Full),
-            end => Ok(end),
+        let end = self.fetch(asked, &[]).await?;
+        if !matches!(end, End::Exhausted) {
+            return Ok(end);
         }
+        let filled = self.fill_the_end(known_head).await;
+        Ok(filled.map_or_else(End::Stuck, |is_any| if is_any { End::Full } else { end }))
     }
 
     /// Takes what is there of a filter's subjects, and looks whether that was all.
@@ -171,7 +173,9 @@ impl Cursor {
             return Err(unavailable("the stream dropped messages while they were read; reading them again"));
         }
         if is_exhausted {
-            self.fill_deleted(before.last + 1, &before.deleted).await?;
+            if let Err(error) = self.fill_deleted(before.last + 1, &before.deleted).await {
+                return Ok(End::Stuck(error));
+            }
             // Also what nobody wants of a commit is looked at with the whole of it.
             self.delivered = self.delivered.max(self.source.whole(before.last).await?);
         }

@@ -79,9 +79,9 @@ async fn serve(source: Source, after: u64, subjects: Vec<String>, mut asked: mps
         };
         let page = cursor.page(limit, known_head, &filter).await;
         let goes_on = page.is_ok() && !cursor.is_over();
-        let _ = answer.send(page);
+        let is_taken = answer.send(page).is_ok();
         // What fails ahead of time is met again by the reader that then asks for it, and is told.
-        if !goes_on || cursor.read_ahead(limit, known_head).await.is_err() {
+        if !goes_on || !is_taken || cursor.read_ahead(limit, known_head).await.is_err() {
             return;
         }
     }

@@ -63,6 +63,27 @@ async fn a_restored_store_does_not_answer_readers_of_the_one_before() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_stands_before_a_lost_message_that_nobody_hands_out_now_is_handed_over() {
+    let rig = Rig::new().await;
+    let relay = Relay::builder(&rig.nats().await).stream(STREAM).config(|config| config.deny_delete = false);
+    let relay = relay.build(&rig.store).await.unwrap();
+    for id in 0..6 {
+        append(&rig.store, id, 1).await;
+    }
+    rig.run_until_equal(&relay, STREAM).await;
+    let subscription = Subscription::open(&rig.nats().await, STREAM).await.unwrap();
+    for (deleted, before) in [(6, 5), (3, 2)] {
+        rig.stream().await.delete_message(deleted).await.unwrap();
+        for filter in [Filter::all(), Filter::all().stream_types(["bank.v1.Account"])] {
+            let page = subscription.read_all(0, 10, &filter).await.unwrap();
+            assert_eq!((page.events.len() as u64, page.scanned_to), (before, before), "{filter:?}");
+            let error = subscription.read_all(before, 10, &filter).await.unwrap_err();
+            assert!(error.to_string().contains("can't be fetched from its store"), "{error}");
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn pages_of_large_events_are_short_whether_the_stream_has_stubs_of_them_or_nothing() {
     let rig = Rig::with(NatsServer::builder().config("max_payload: 131072").start().await.unwrap()).await;
     let stream = StreamKey::new(None, "bank.v1.Account", AggregateId::new("acc.1").unwrap());
