@@ -62,7 +62,8 @@ impl Child {
         let saying = last.clone();
         thread::spawn(move || {
             for line in BufReader::new(out).lines().map_while(Result::ok) {
-                *saying.lock().unwrap() = line;
+                // The harness may have begun the line.
+                *saying.lock().unwrap() = line.rsplit(" ... ").next().unwrap_or_default().to_owned();
             }
         });
         Self { process, _stdin: stdin, last }
