@@ -5,7 +5,7 @@ use std::{error::Error as _, fmt, io, sync::Arc, time::Duration};
 use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerError, jetstream, rustls};
 use es_core::{Error, Result};
 
-use crate::{NatsOptions, addresses::Addresses, link::Link, server_check};
+use crate::{NatsOptions, addresses::Addresses, link::Link, patience::until_there, server_check};
 
 /// A server that says nothing is asked whether it is there this often; the third time without an answer it is left.
 const PING: Duration = Duration::from_secs(10);
@@ -31,6 +31,15 @@ impl Nats {
     /// [`InvalidRequest`](Error::InvalidRequest) for options that can't be right.
     pub async fn connect(options: impl Into<NatsOptions>) -> Result<Self> {
         Self::connect_with(Arc::new(options.into())).await
+    }
+
+    /// As [`connect`](Self::connect), and waits for a server as long as none answers. What is waited for is logged.
+    ///
+    /// # Errors
+    /// As [`connect`](Self::connect), but for [`Unavailable`](Error::Unavailable).
+    pub async fn connect_when_there(options: impl Into<NatsOptions>) -> Result<Self> {
+        let options = Arc::new(options.into());
+        until_there("a NATS server", || Self::connect_with(options.clone())).await
     }
 
     /// Another connection to the same servers.

@@ -65,6 +65,7 @@ mod event_subject;
 mod headers;
 mod link;
 mod options;
+mod patience;
 mod percent;
 mod permissions;
 mod pool;

@@ -172,6 +172,19 @@ impl Link {
         None
     }
 
+    /// Waits until the server forbids a call on this subject, or its answer.
+    pub(crate) async fn until_forbidden(&self, subject: &str) -> Forbidden {
+        let mut told = self.watch();
+        let since = *told.borrow_and_update();
+        // It lives as long as this.
+        while told.changed().await.is_ok() {
+            if let Some(forbidden) = self.forbidden(since, subject) {
+                return forbidden;
+            }
+        }
+        std::future::pending().await
+    }
+
     /// # Errors
     /// [`Refused`](Error::Refused) when no answer would reach us, or while the server does not take us in.
     pub(crate) fn check(&self) -> Result<()> {

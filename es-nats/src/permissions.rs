@@ -44,7 +44,7 @@ const STORED_EVENTS: &str = "es.store.*.events";
 /// | service | who else serves the same (`$SRV.INFO`) | calls of its services, `$SRV` |
 /// | relay | its stream: make, change, look at, publish `evt.>` to | `es.store.*.events` |
 /// | operator | as the relay, and delete the stream | as the relay |
-/// | subscriber | consumers of the stream, `es.store.*.events` | |
+/// | subscriber | the stream's messages and consumers, `es.store.*.events` | |
 /// | client | calls of the services, for all tenants | |
 /// | tenant | calls of the services, for its tenants | |
 ///
@@ -247,6 +247,7 @@ impl Permissions {
             Role::Subscriber => {
                 let mut publishes = api(&[
                     &format!("STREAM.INFO.{stream}"),
+                    &format!("STREAM.MSG.GET.{stream}"),
                     &format!("CONSUMER.CREATE.{stream}"),
                     &format!("CONSUMER.INFO.{stream}.*"),
                     &format!("CONSUMER.MSG.NEXT.{stream}.*"),

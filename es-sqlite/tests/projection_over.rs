@@ -2,15 +2,25 @@
 
 mod support;
 
-use std::time::Duration;
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
-use es_core::{Commit, Error, EventLog, EventStore, Expected, MemoryStore, Runner};
+use es_core::{
+    Commit, Error, EventLog, EventStore, Expected, Filter, MemoryStore, Page, Runner, StoreIdentity, Timestamp,
+    store::BoxFuture,
+};
 use es_sqlite::SqliteProjection;
 use support::{
     AccountHooks, AccountOpened, MoneyDeposited,
     balances::{TABLE, balances, expected, rows},
     folder, stream,
 };
+use tokio::sync::watch;
 
 const WAIT: Duration = Duration::from_secs(10);
 
@@ -70,4 +80,44 @@ async fn new_hooks_are_adopted_only_before_the_first_event() {
     begun.close().await;
     let error = another().build_over(&second, log).unwrap().catch_up().await.unwrap_err();
     assert!(matches!(error, Error::ProjectionChanged { .. }), "{error}");
+}
+
+/// A log that counts how often it is asked where it ends.
+#[derive(Clone, Debug)]
+struct Counting(MemoryStore, Arc<AtomicUsize>);
+
+impl EventLog for Counting {
+    fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, es_core::Result<Page>> {
+        self.0.read_all(after, limit, filter)
+    }
+
+    fn head(&self) -> BoxFuture<'_, es_core::Result<u64>> {
+        self.1.fetch_add(1, Ordering::SeqCst);
+        self.0.head()
+    }
+
+    fn watch(&self) -> watch::Receiver<u64> {
+        self.0.watch()
+    }
+
+    fn identity(&self) -> StoreIdentity {
+        self.0.identity()
+    }
+
+    fn now(&self) -> Timestamp {
+        self.0.now()
+    }
+}
+
+#[tokio::test]
+async fn a_log_is_asked_for_its_end_only_near_it() {
+    let (_folder, path) = folder();
+    let log = Counting(MemoryStore::new(), Arc::default());
+    for id in 0..1_750 {
+        open_with(&log.0, &format!("a-{id}"), 1).await;
+    }
+    let projection = balances().build_over(path.with_file_name("read.db"), log.clone()).unwrap();
+    assert_eq!(projection.catch_up().await.unwrap(), 3_500);
+    assert_eq!(log.1.load(Ordering::SeqCst), 2, "when it begins, and behind the page that is not full");
+    assert_eq!(rows(&projection).await.len(), 1_750);
 }

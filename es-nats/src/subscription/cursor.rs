@@ -4,29 +4,32 @@ use std::{collections::VecDeque, ops::Range, time::Duration};
 
 use async_nats::jetstream::consumer::PullConsumer;
 use es_core::{Error, Filter, Page, RecordedEvent, Result};
-use futures_util::StreamExt;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
-use super::{page::cut, source::Source};
+use super::{
+    batch::{Batch, Next},
+    page::cut,
+    source::Source,
+};
 use crate::errors::unavailable;
 
 /// Messages asked for at once, at most.
 const AT_ONCE: usize = 4_096;
-/// A server that is silent for longer amid an answer is taken for gone.
-const SILENCE: Duration = Duration::from_secs(5);
 /// Bytes of the messages asked for at once, at most, and one message more: well below what a server lets wait for a slow
 /// connection before it cuts it.
 const BYTES_AT_ONCE: usize = 8 << 20;
-/// Waited for the rest of a commit that is not published whole yet: at first, doubled each time up to the second.
+/// Waited when the stream is said to go on and nothing comes that can be handed over: at first, doubled each time up to
+/// the second.
 const REST: [Duration; 2] = [Duration::from_millis(2), Duration::from_millis(250)];
 
 /// Why an answer ended.
-#[derive(PartialEq)]
 enum End {
     /// There was no more.
     Exhausted,
     /// As much as was asked for had come.
     Full,
+    /// The next event is not to be had. Those before it are.
+    Stuck(Error),
 }
 
 /// A consumer of the stream, and what it has delivered beyond the last page.
@@ -43,60 +46,121 @@ pub(super) struct Cursor {
     /// The consumer's own count of what it has delivered.
     count: u64,
     ahead: VecDeque<RecordedEvent>,
-    /// What to wait before the rest of a commit is asked for again.
+    /// What to wait before more is asked for once there was nothing.
     rest: Duration,
+    is_over: bool,
 }
 
 impl Cursor {
     pub(super) async fn open(source: Source, after: u64, subjects: Vec<String>) -> Result<Self> {
         let consumer = source.consumer(after, &subjects, false).await?;
         let begins = source.extent().await?.first;
-        let ahead = VecDeque::new();
-        Ok(Self { source, subjects, at: after, delivered: after, begins, consumer, count: 0, ahead, rest: REST[0] })
-    }
-
-    pub(super) fn continues(&self, after: u64, subjects: &[String]) -> bool {
-        self.at == after && self.subjects == subjects
+        Ok(Self {
+            source,
+            subjects,
+            at: after,
+            delivered: after,
+            begins,
+            consumer,
+            count: 0,
+            ahead: VecDeque::new(),
+            rest: REST[0],
+            is_over: false,
+        })
     }
 
     /// The next page: whole commits, with everything that was published of the filter's subjects up to where it ends.
+    /// After an error, the cursor is not where its consumer is any more.
     pub(super) async fn page(&mut self, limit: usize, known_head: u64, filter: &Filter) -> Result<Page> {
         loop {
-            let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
-            let exhausted = if self.delivered + 1 < self.begins {
-                // The stream no longer has the begin of the log.
-                let most = self.delivered.saturating_add(asked as u64);
-                self.fill(self.delivered + 1..self.begins.min(most + 1)).await?;
-                false
-            } else if self.has_all() {
-                self.fetch(asked, &[]).await? == End::Exhausted && !self.fill_the_end(known_head).await?
-            } else {
-                self.fetch_filtered(asked).await?
-            };
-            let (whole, scanned_to) = cut(&self.ahead, self.delivered);
-            if whole > 0 || scanned_to > self.at {
-                (self.at, self.rest) = (scanned_to, REST[0]);
-                let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
-                return Ok(Page { events, scanned_to });
+            if let Some(page) = self.take(limit, filter) {
+                return Ok(page);
             }
-            if exhausted {
-                // What is left is the begin of a commit whose rest is on its way, or nothing.
-                if known_head > self.at {
-                    sleep(self.rest).await;
-                    self.rest = (self.rest * 2).min(REST[1]);
+            match self.more(limit, known_head).await? {
+                End::Full => {}
+                End::Stuck(error) => {
+                    self.is_over = true;
+                    return self.take(limit, filter).ok_or(error);
                 }
-                return Ok(Page { events: Vec::new(), scanned_to: self.at });
+                End::Exhausted => {
+                    if let Some(last) = self.ahead.back() {
+                        self.source.note(&last.meta);
+                    }
+                    if let Some(page) = self.take(limit, filter) {
+                        return Ok(page);
+                    }
+                    // What is left is the begin of a commit whose rest is on its way, or nothing.
+                    if known_head > self.at {
+                        sleep(self.rest).await;
+                        self.rest = (self.rest * 2).min(REST[1]);
+                    }
+                    return Ok(Page { events: Vec::new(), scanned_to: self.at });
+                }
             }
         }
     }
 
-    /// Takes what is there of a filter's subjects. Whether all that the stream had was looked at.
-    async fn fetch_filtered(&mut self, most: usize) -> Result<bool> {
+    /// Takes what may be there for the page after the last one: one answer, and only when the stream is said to go on.
+    pub(super) async fn read_ahead(&mut self, limit: usize, known_head: u64) -> Result<()> {
+        if self.delivered >= known_head || self.ahead.len() >= limit {
+            return Ok(());
+        }
+        if let End::Stuck(error) = self.more(limit, known_head).await? {
+            self.is_over = true;
+            return if self.has_unread() { Ok(()) } else { Err(error) };
+        }
+        Ok(())
+    }
+
+    /// Whether a page is there already.
+    pub(super) fn has_unread(&self) -> bool {
+        cut(&self.ahead, self.delivered, usize::MAX).0 > 0
+    }
+
+    /// Whether it can't go on behind what was delivered: another cursor has to.
+    pub(super) fn is_over(&self) -> bool {
+        self.is_over
+    }
+
+    /// A page of what was delivered.
+    fn take(&mut self, limit: usize, filter: &Filter) -> Option<Page> {
+        let (whole, scanned_to) = cut(&self.ahead, self.delivered, limit);
+        if scanned_to <= self.at {
+            return None;
+        }
+        (self.at, self.rest) = (scanned_to, REST[0]);
+        let events = self.ahead.drain(..whole).filter(|event| filter.admits(&event.meta)).collect();
+        Some(Page { events, scanned_to })
+    }
+
+    /// Takes what the stream has beyond what was delivered, up to about a page.
+    async fn more(&mut self, limit: usize, known_head: u64) -> Result<End> {
+        let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
+        if self.delivered + 1 < self.begins {
+            // The stream no longer has the begin of the log.
+            let most = self.delivered.saturating_add(asked as u64);
+            let filled = self.fill(self.delivered + 1..self.begins.min(most + 1)).await;
+            return Ok(filled.map_or_else(End::Stuck, |()| End::Full));
+        }
+        if !self.has_all() {
+            return self.fetch_filtered(asked).await;
+        }
+        let end = self.fetch(asked, &[]).await?;
+        if !matches!(end, End::Exhausted) {
+            return Ok(end);
+        }
+        let filled = self.fill_the_end(known_head).await;
+        Ok(filled.map_or_else(End::Stuck, |is_any| if is_any { End::Full } else { end }))
+    }
+
+    /// Takes what is there of a filter's subjects, and looks whether that was all.
+    async fn fetch_filtered(&mut self, most: usize) -> Result<End> {
         // What the stream had before the messages are asked for, and while the consumer lived: so much was looked at when
         // no message is left.
         let (before, from) = (self.source.extent().await?, self.delivered);
-        let exhausted = self.fetch(most, &before.deleted).await? == End::Exhausted;
-        if exhausted {
+        let end = self.fetch(most, &before.deleted).await?;
+        let is_exhausted = matches!(end, End::Exhausted);
+        if is_exhausted {
             // The answer may have ended because the connection did.
             let delivered = self.consumer.get_info().await.map_err(unavailable)?.delivered.consumer_sequence;
             if delivered != self.count {
@@ -108,33 +172,35 @@ impl Cursor {
         if is_dropped || now.deleted != before.deleted {
             return Err(unavailable("the stream dropped messages while they were read; reading them again"));
         }
-        if exhausted {
-            self.fill_deleted(before.last + 1, &before.deleted).await?;
-            self.delivered = self.delivered.max(before.last);
+        if is_exhausted {
+            if let Err(error) = self.fill_deleted(before.last + 1, &before.deleted).await {
+                return Ok(End::Stuck(error));
+            }
+            // Also what nobody wants of a commit is looked at with the whole of it.
+            self.delivered = self.delivered.max(self.source.whole(before.last).await?);
         }
-        Ok(exhausted)
+        Ok(end)
     }
 
     /// Takes what is there, at most so many messages.
     async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
-        let request = self.consumer.fetch().max_messages(most).max_bytes(BYTES_AT_ONCE + self.source.largest_message());
-        let mut messages = request.messages().await.map_err(unavailable)?;
-        let mut fetched = 0;
+        let client = self.source.nats().client();
+        let batch = Batch::request(client, &self.consumer, most, self.bytes_at_once()).await?;
+        Ok(self.take_in(batch, deleted).await.unwrap_or_else(End::Stuck))
+    }
+
+    async fn take_in(&mut self, mut batch: Batch, deleted: &[u64]) -> Result<End> {
+        let mut bytes = 0;
         loop {
-            let next = timeout(SILENCE, messages.next()).await;
-            let Some(message) = next.map_err(|_| unavailable("the server has stopped amid an answer"))? else {
-                return Ok(if fetched == most { End::Full } else { End::Exhausted });
+            let (body, sequence, count) = match batch.next().await? {
+                Next::Message { body, sequence, count } => (body, sequence, count),
+                Next::Exhausted => return Ok(End::Exhausted),
+                Next::Full => return Ok(End::Full),
             };
-            let message = match message {
-                Err(error) if fetched > 0 && error.to_string().contains("MaxBytes") => return Ok(End::Full),
-                message => message.map_err(unavailable)?,
-            };
-            let info = message.info().map_err(unavailable)?;
-            let (sequence, count) = (info.stream_sequence, info.consumer_sequence);
             if count != self.count + 1 {
                 return Err(unavailable("a message was lost on the way; reading it again"));
             }
-            (self.count, fetched) = (count, fetched + 1);
+            self.count = count;
             // Older servers begin at the end of a stream that is shorter than where they are asked to begin.
             if sequence <= self.delivered {
                 continue;
@@ -144,8 +210,15 @@ impl Cursor {
             } else {
                 self.fill_deleted(sequence, deleted).await?;
             }
-            self.ahead.push_back(self.source.event(&message.message, sequence).await?);
+            let event = self.source.event(&body, sequence).await?;
+            bytes += event.payload.len();
+            let ends_a_commit = event.meta.commit_last == sequence;
+            self.ahead.push_back(event);
             self.delivered = sequence;
+            // Those that were left out of their messages count only now.
+            if ends_a_commit && bytes > self.bytes_at_once() {
+                return Err(unavailable("the events are too large to be read at once"));
+            }
         }
     }
 
@@ -170,8 +243,11 @@ impl Cursor {
         Ok(())
     }
 
-    /// Fetches from the store what the stream should have and does not.
+    /// Fetches from the store what the stream should have and does not. When that is more than may be held at once, it
+    /// ends earlier, with an error.
     async fn fill(&mut self, missing: Range<u64>) -> Result<()> {
+        let (most, mut bytes) = (missing.start.saturating_add(AT_ONCE as u64), 0);
+        let end = missing.end;
         for position in missing {
             let event = self.source.fetch(position).await.map_err(|error| Error::Unavailable {
                 why: format!(
@@ -179,10 +255,20 @@ impl Cursor {
                     self.source.stream()
                 ),
             })?;
+            bytes += event.payload.len();
+            let ends_a_commit = event.meta.commit_last == position;
             self.ahead.push_back(event);
             self.delivered = position;
+            let is_enough = position + 1 >= most || bytes > self.bytes_at_once();
+            if ends_a_commit && is_enough && position + 1 < end {
+                return Err(unavailable("the stream lacks more than is fetched at once"));
+            }
         }
         Ok(())
+    }
+
+    fn bytes_at_once(&self) -> usize {
+        BYTES_AT_ONCE + self.source.largest_message()
     }
 
     /// Whether it is sent every message.

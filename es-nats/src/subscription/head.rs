@@ -16,6 +16,8 @@ use crate::errors::unavailable;
 
 /// The server says at least so often that it is there.
 const HEARTBEAT: Duration = Duration::from_secs(2);
+/// Heartbeats without a message after which the stream is looked at.
+const SILENT_FOR_LONG: u32 = 8;
 /// Waited before the stream is asked for again after it could not be.
 const PAUSE: Duration = Duration::from_millis(250);
 
@@ -43,17 +45,28 @@ impl Drop for Watching {
 }
 
 async fn follow(source: &Source, head: &watch::Sender<u64>) -> Result<()> {
-    let last = source.head().await?;
-    tell(head, last);
-    let consumer: PullConsumer = source.consumer(last, &[format!("{}.>", source.prefix())], true).await?;
+    let end = source.end().await?;
+    tell(head, end);
+    let consumer: PullConsumer = source.consumer(end, &[format!("{}.>", source.prefix())], true).await?;
     let messages = consumer.stream().heartbeat(HEARTBEAT).expires(HEARTBEAT * 4).messages().await;
     let mut messages = messages.map_err(unavailable)?;
+    let (mut silent, mut warned_of) = (0_u32, None);
     loop {
-        // A server that was replaced by another one says nothing of the consumer, either.
-        let Ok(next) = timeout(HEARTBEAT * 8, messages.next()).await else {
-            tell(head, source.head().await?);
+        let Ok(next) = timeout(HEARTBEAT, messages.next()).await else {
+            silent += 1;
+            let half = source.half_published(*head.borrow());
+            if let Some((first, last)) = half.filter(|_| half != warned_of) {
+                let stream = source.stream();
+                tracing::warn!(stream, first, last, "a commit is published by half; waiting for its relay to go on");
+            }
+            warned_of = half;
+            // A server that was replaced by another one says nothing of the consumer.
+            if silent.is_multiple_of(SILENT_FOR_LONG) {
+                tell(head, source.end().await?);
+            }
             continue;
         };
+        silent = 0;
         let message = next.ok_or_else(|| unavailable("the consumer ended"))?.map_err(unavailable)?;
         tell(head, message.info().map_err(unavailable)?.stream_sequence);
     }

@@ -1,9 +1,11 @@
 //! The log of a store elsewhere, read from the stream that its relay fills.
 
+mod batch;
 mod cursor;
 mod events;
 mod head;
 mod page;
+mod reader;
 mod source;
 
 use std::{
@@ -16,10 +18,10 @@ use es_core::{
 };
 use tokio::{runtime::Handle, sync::watch};
 
-use self::{cursor::Cursor, head::Watching, source::Source};
-use crate::{Nats, event_subject::subjects_of};
+use self::{head::Watching, reader::Reader, source::Source};
+use crate::{Nats, event_subject::subjects_of, link::Forbidden, patience::until_there};
 
-/// Consumers that are kept for the readers they belong to, at most.
+/// Readers whose places in the stream are kept, at most.
 const IDLE: usize = 64;
 
 /// A copy of a store's log: what follows the store in its own process follows this in another.
@@ -38,6 +40,9 @@ const IDLE: usize = 64;
 /// # drop(running); Ok(()) }
 /// ```
 ///
+/// A commit is handed over whole. While its relay has published only some of it, the log ends in front of it for readers:
+/// a [`Runner`](es_core::Runner) waits for the rest, what only catches up ends there, and the program's log says so.
+///
 /// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
 /// has grown too old for it, is fetched from the store, as long as its relay runs.
 ///
@@ -49,7 +54,7 @@ pub struct Subscription(Arc<Inner>);
 struct Inner {
     source: Source,
     head: watch::Sender<u64>,
-    idle: Mutex<Vec<Cursor>>,
+    idle: Mutex<Vec<Reader>>,
     runtime: Handle,
     _watching: Watching,
 }
@@ -68,6 +73,34 @@ impl Subscription {
         Ok(Self(Arc::new(Inner { source, head, idle, runtime, _watching })))
     }
 
+    /// As [`open`](Self::open), and waits for what is missing: the stream, when its relay has not run yet, or the server.
+    /// So the programs of a system can be started in any order. What is waited for is logged.
+    ///
+    /// ```
+    /// # use es_core::Result;
+    /// # use es_nats::{Nats, Subscription};
+    /// # async fn example() -> Result<()> {
+    /// let nats = Nats::connect_when_there("nats://127.0.0.1").await?;
+    /// let log = Subscription::open_when_there(&nats, "bank").await?;
+    /// # drop(log); Ok(()) }
+    /// ```
+    ///
+    /// # Errors
+    /// What no waiting changes: [`Diverged`](Error::Diverged) when the stream is no copy of a store, and
+    /// [`Refused`](Error::Refused) when the server does not take us in, or forbids us to look at the stream.
+    pub async fn open_when_there(nats: &Nats, stream: impl Into<String>) -> Result<Self> {
+        let (stream, link) = (stream.into(), nats.link());
+        let looking = format!("$JS.API.STREAM.INFO.{stream}");
+        let opening = until_there("the stream of a relay", || async {
+            link.check()?;
+            Self::open(nats, &stream).await
+        });
+        tokio::select! {
+            opened = opening => opened,
+            Forbidden::Call(error) | Forbidden::Answer(error) = link.until_forbidden(&looking) => Err(error),
+        }
+    }
+
     /// The stream's name.
     pub fn stream(&self) -> &str {
         self.0.source.stream()
@@ -80,10 +113,10 @@ impl Inner {
             return Ok(Page { events: Vec::new(), scanned_to: after });
         }
         let (subjects, head) = (subjects_of(self.source.prefix(), filter), *self.head.borrow());
-        if let Some(mut cursor) = self.kept(after, &subjects) {
-            match cursor.page(limit, head, filter).await {
+        if let Some(mut reader) = self.kept(after, &subjects) {
+            match reader.page(limit, head, filter).await {
                 Ok(page) => {
-                    self.keep(cursor);
+                    self.keep(reader);
                     return Ok(page);
                 }
                 // The server forgets a consumer that has not asked for long, or does not know it any more.
@@ -91,38 +124,34 @@ impl Inner {
                 Err(error) => return Err(error),
             }
         }
-        // A cursor that failed is not kept: the next read begins with a new one.
-        let mut cursor = Cursor::open(self.source.clone(), after, subjects).await?;
-        let page = cursor.page(limit, head, filter).await?;
-        self.keep(cursor);
+        // One that failed is not kept: the next read begins with a new one.
+        let mut reader = Reader::start(&self.runtime, self.source.clone(), after, subjects);
+        let page = reader.page(limit, head, filter).await?;
+        self.keep(reader);
         Ok(page)
     }
 
-    /// The cursor that has come so far with these subjects.
-    fn kept(&self, after: u64, subjects: &[String]) -> Option<Cursor> {
+    /// The reader that has come so far with these subjects.
+    fn kept(&self, after: u64, subjects: &[String]) -> Option<Reader> {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
-        let found = idle.iter().position(|cursor| cursor.continues(after, subjects));
+        let found = idle.iter().position(|reader| reader.continues(after, subjects));
         found.map(|at| idle.remove(at))
     }
 
-    fn keep(&self, cursor: Cursor) {
+    fn keep(&self, reader: Reader) {
         let mut idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner);
+        idle.retain(|reader| !reader.has_ended());
         if idle.len() == IDLE {
             idle.remove(0);
         }
-        idle.push(cursor);
+        idle.push(reader);
     }
 }
 
 impl EventLog for Subscription {
     fn read_all<'a>(&'a self, after: u64, limit: usize, filter: &'a Filter) -> BoxFuture<'a, Result<Page>> {
-        let (inner, filter) = (Arc::clone(&self.0), filter.clone());
-        // On the runtime of the connection: whoever waits for the page need not be on one.
-        let reading = self.0.runtime.spawn(async move {
-            let link = inner.source.nats().link();
-            link.explained(inner.read(after, limit, &filter)).await
-        });
-        Box::pin(async move { reading.await.unwrap_or_else(|_| Err(Error::ShuttingDown)) })
+        // A task on the runtime of the connection reads: whoever waits for the page need not be on one.
+        Box::pin(self.0.source.nats().link().explained(self.0.read(after, limit, filter)))
     }
 
     fn head(&self) -> BoxFuture<'_, Result<u64>> {

@@ -9,9 +9,10 @@ use async_nats::jetstream::{
     ErrorCode,
     consumer::{AckPolicy, DeliverPolicy, PullConsumer, pull},
     context::GetStreamErrorKind,
-    stream::{Config, Info, State, Stream},
+    stream::{Config, Info, RawMessageErrorKind, State, Stream},
 };
-use es_core::{Error, RecordedEvent, Result};
+use bytes::Bytes;
+use es_core::{Error, EventMeta, RecordedEvent, Result};
 use uuid::Uuid;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -25,7 +26,7 @@ use crate::{
 /// The server's error code for a stream that is not there.
 const NOT_FOUND: ErrorCode = ErrorCode::STREAM_NOT_FOUND;
 /// For how long the server remembers where a reader was that does not ask.
-const REMEMBERED: Duration = Duration::from_secs(300);
+pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
 
 /// The stream of one store. Cloning is cheap enough for a reader.
 #[derive(Clone)]
@@ -38,6 +39,8 @@ pub(super) struct Source {
     origin: Arc<Mutex<Origin>>,
     /// When the stream was made: another one of its name is not this one.
     created: i128,
+    /// The first and the last position of the last commit that was seen.
+    last_commit: Arc<Mutex<(u64, u64)>>,
 }
 
 /// What a stream has.
@@ -62,7 +65,8 @@ impl Source {
         let (origin, prefix) = described(config)?;
         let head = state.last_sequence;
         let (store, origin) = (origin.store.id, Arc::new(Mutex::new(origin)));
-        Ok((Self { nats: nats.clone(), prefix, store, origin, created, stream }, head))
+        let last_commit = Arc::default();
+        Ok((Self { nats: nats.clone(), prefix, store, origin, created, last_commit, stream }, head))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -88,8 +92,47 @@ impl Source {
     }
 
     /// Where the stream ends now. Fails when it is not the stream it was any more.
-    pub(super) async fn head(&self) -> Result<u64> {
+    pub(super) async fn end(&self) -> Result<u64> {
         Ok(self.info().await?.state.last_sequence)
+    }
+
+    /// Up to where the stream can be read now: its end, or that of the commit before when it is known to end amid one.
+    pub(super) async fn head(&self) -> Result<u64> {
+        Ok(self.whole_before(self.end().await?))
+    }
+
+    /// As [`head`](Self::head), when the stream ends here, and looks where a commit ends if that is not known.
+    pub(super) async fn whole(&self, end: u64) -> Result<u64> {
+        if end > self.last_commit().1 {
+            match self.stream.get_raw_message(end).await {
+                // What is no event of ours is told to readers that want it.
+                Ok(message) => drop(Envelope::decode(&message.payload).map(|envelope| self.note(&envelope.meta))),
+                Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
+                Err(error) => return Err(unavailable(error)),
+            }
+        }
+        Ok(self.whole_before(end))
+    }
+
+    /// Notes to which commit an event belongs.
+    pub(super) fn note(&self, meta: &EventMeta) {
+        let mut known = self.last_commit.lock().unwrap_or_else(PoisonError::into_inner);
+        if known.1 < meta.commit_last {
+            *known = (meta.commit_first, meta.commit_last);
+        }
+    }
+
+    /// The commit amid which a stream that ends here does, if that is known.
+    pub(super) fn half_published(&self, end: u64) -> Option<(u64, u64)> {
+        Some(self.last_commit()).filter(|(first, last)| (*first..*last).contains(&end))
+    }
+
+    fn whole_before(&self, end: u64) -> u64 {
+        self.half_published(end).map_or(end, |(first, _)| first - 1)
+    }
+
+    fn last_commit(&self) -> (u64, u64) {
+        *self.last_commit.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// From where to where the stream goes, and what it has lost in between.
@@ -144,8 +187,8 @@ impl Source {
     }
 
     /// The event of a message, which has to be the one of its place.
-    pub(super) async fn event(&self, message: &async_nats::Message, sequence: u64) -> Result<RecordedEvent> {
-        let envelope = Envelope::decode(&message.payload)?;
+    pub(super) async fn event(&self, body: &Bytes, sequence: u64) -> Result<RecordedEvent> {
+        let envelope = Envelope::decode(body)?;
         let (position, store) = (envelope.meta.position, envelope.store.id);
         if store != self.store || position != sequence {
             let why = format!("message {sequence} is the event of store {store} at position {position}");

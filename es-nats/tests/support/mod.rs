@@ -4,6 +4,8 @@
 
 mod compare;
 mod events;
+pub mod memory;
+pub mod process;
 mod rig;
 pub mod tap;
 mod teller;

@@ -77,13 +77,12 @@ impl Inner {
         partitions: u32,
         at_most: u64,
     ) -> Result<Progress, Error> {
-        let head = log.head().await?;
-        if checkpoint.position > head {
-            return Err(log.ends_before(&self.name, checkpoint.position, head));
-        }
-        let limit = match self.target {
-            Target::Store(_) if head - checkpoint.position <= PAGE as u64 => PAGE_NEAR_HEAD,
-            Target::Store(_) | Target::File(_) => PAGE,
+        let (limit, known_head) = match self.target {
+            Target::Store(_) => match self.head(log, &checkpoint).await? {
+                head if head - checkpoint.position <= PAGE as u64 => (PAGE_NEAR_HEAD, Some(head)),
+                head => (PAGE, Some(head)),
+            },
+            Target::File(_) => (PAGE, None),
         };
         let Page { mut events, scanned_to } = match partitions {
             1 => log.read_all(checkpoint.position, limit, &self.filter).await?,
@@ -94,6 +93,13 @@ impl Inner {
         };
         let restored_to = checkpoint.restored_to(log);
         let checkpoint = checkpoint.following(&self.name, log)?;
+        // A log elsewhere takes its time to say where its head is, and behind a full page it hardly matters.
+        let is_full = scanned_to > checkpoint.position && events.len() >= limit;
+        let head = match known_head {
+            None if is_full => u64::MAX,
+            None => self.head(log, &checkpoint).await?,
+            Some(head) => head,
+        };
         let to = scanned_to.min(at_most);
         events.truncate(events.partition_point(|event| event.meta.position <= to));
         if to == checkpoint.position {
@@ -105,6 +111,14 @@ impl Inner {
             self.handle(Batch { checkpoint, restored_to, events: events.into(), count, to, pass }).await?;
         let last = count.checked_sub(1).map(|last| events[last].meta.recorded_at);
         Ok(Progress::at(to).caught_up(to >= head).handled(count as u64, last))
+    }
+
+    /// Where the log ends: not in front of the checkpoint.
+    async fn head(&self, log: &dyn EventLog, checkpoint: &Checkpoint) -> Result<u64, Error> {
+        match log.head().await? {
+            head if checkpoint.position > head => Err(log.ends_before(&self.name, checkpoint.position, head)),
+            head => Ok(head),
+        }
     }
 
     /// Handles a page, again and again if need be, until it is kept or stops the projection. Gives back as much of it as

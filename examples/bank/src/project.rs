@@ -15,10 +15,11 @@ use crate::{
 
 /// Shows the balances, again each time they change, until Ctrl-C.
 pub(crate) async fn run(file: &str) -> Result<()> {
-    let log = Subscription::open(&Nats::connect(url()).await?, STREAM).await?;
+    println!("Balances are kept in {file}, by the events that the bank publishes, once it does. Ctrl-C ends it.");
+    let nats = Nats::connect_when_there(url()).await?;
+    let log = Subscription::open_when_there(&nats, STREAM).await?;
     let balances = read_models::balances().build_over(file, log.clone())?;
     let running = Runner::new(log).run(balances.clone()).start()?;
-    println!("Balances are kept in {file}, by the events that the bank publishes. Ctrl-C ends it.");
 
     let (mut changes, mut shown) = (running.changes("balances")?, None);
     loop {

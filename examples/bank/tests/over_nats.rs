@@ -62,8 +62,9 @@ fn said(log: &Path) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn clients_use_it_and_another_process_shows_what_they_did() {
     let rig = Rig { folder: tempfile::tempdir().unwrap(), server: NatsServer::start().await.unwrap() };
-    let serving = rig.start("serve", "is open");
+    // In any order: this one waits for the bank.
     let _projecting = rig.start("project", "Balances are kept");
+    let serving = rig.start("serve", "is open");
 
     let fine = |arguments: &[&str], answer: &str| assert_eq!(rig.ask(arguments), (true, format!("{answer}\n")));
     fine(&["open", "Ada"], "Ada has 0.00 now (event 1).");
