@@ -56,6 +56,7 @@
 
 mod addresses;
 mod answer;
+mod connect;
 mod connection;
 mod credentials;
 mod envelope;
@@ -63,6 +64,7 @@ mod errors;
 mod escape;
 mod event_subject;
 mod headers;
+mod healing;
 mod link;
 mod options;
 mod percent;
@@ -71,6 +73,7 @@ mod relay;
 mod server;
 mod server_check;
 mod store_endpoint;
+mod stored_event;
 mod subject;
 mod subscription;
 mod transport;

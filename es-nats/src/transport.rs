@@ -2,7 +2,7 @@
 
 use std::{fmt, time::Duration};
 
-use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject, connection::State};
+use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject};
 use bytes::Bytes;
 use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -109,9 +109,10 @@ impl NatsTransport {
             };
             // Without a time limit of its own: the attempt has one.
             let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
+            let connection = self.nats.connection();
             let answer = tokio::select! {
                 biased;
-                answer = timeout_at(until, self.nats.client().send_request(call.subject.clone(), request)) => answer.ok(),
+                answer = timeout_at(until, connection.client.send_request(call.subject.clone(), request)) => answer.ok(),
                 // What was under way may be lost with the old connection.
                 Ok(()) = connects.changed() => None,
                 forbidden = self.nats.link().forbidden(&mut complaints, &call.subject) => {
@@ -144,12 +145,17 @@ impl NatsTransport {
                     RequestErrorKind::TimedOut => sent = true,
                     // The server's limit has become a smaller one.
                     RequestErrorKind::MaxPayloadExceeded => {
-                        let (limit, actual) = (self.nats.client().max_payload(), call.body.len());
+                        let (limit, actual) = (self.nats.max_payload(), call.body.len());
                         return Err(Failure::after(sent, Error::TooLarge { what: "request", limit, actual }));
                     }
-                    _ => {
-                        let why = format!("the connection to NATS has ended: {error}");
-                        return Err(Failure::after(sent, Error::Unavailable { why }));
+                    RequestErrorKind::InvalidSubject => {
+                        let why = format!("`{}` is no subject of a call", call.subject);
+                        return Err(Failure::after(sent, Error::InvalidRequest { why }));
+                    }
+                    // The connection has ended for good, and another is being made.
+                    RequestErrorKind::Other => {
+                        (sent, refused) = (true, refused + 1);
+                        self.pause(refused, call.deadline).await;
                     }
                 },
                 None => sent = true,
@@ -165,13 +171,13 @@ impl NatsTransport {
 
     /// Waits until there is a connection, and says whether there is one by then.
     async fn is_connected(&self, deadline: Instant) -> Result<bool> {
-        if self.nats.client().connection_state() == State::Connected {
+        if self.nats.connection().is_up() {
             return Ok(true);
         }
         let mut connects = self.nats.link().watch();
         loop {
             self.nats.link().check()?;
-            if self.nats.client().connection_state() == State::Connected {
+            if self.nats.connection().is_up() {
                 return Ok(true);
             }
             // The state may move a moment before it is told.
@@ -184,7 +190,7 @@ impl NatsTransport {
 
     /// Refuses what the server would cut the connection for.
     fn check_size(&self, headers: &HeaderMap, body: &[u8]) -> Result<()> {
-        let limit = self.nats.client().max_payload();
+        let limit = self.nats.max_payload();
         let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         let headers = headers
             .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())

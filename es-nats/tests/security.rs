@@ -11,7 +11,7 @@ use std::{
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{Error, Retry};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport};
-use support::{Teller, deposit, memory, serve, until, within};
+use support::{Teller, deposit, malformed, memory, serve, until, within};
 use test_servers::NatsVersion;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -219,18 +219,8 @@ async fn a_malformed_message_does_not_silence_a_server() {
     let serving = serve(&server, &teller, store, |server| server).await;
     let accounts = support::client(&server).await;
     accounts.deposit(deposit("a", 1)).await.unwrap();
-    for header in [&b"NATS/1.0\r\nX: a\rb\r\n\r\n"[..], b"NATS/1.0\r\nX: \xff\r\n\r\n", b"NATS/1.0\r\nno colon\r\n\r\n"]
-    {
-        let mut attacker = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
-        attacker.write_all(b"CONNECT {\"headers\":true,\"verbose\":false}\r\n").await.unwrap();
-        let head = format!("HPUB bank.v1.AccountCommandService.Deposit r {} {}\r\n", header.len(), header.len());
-        attacker.write_all(&[head.as_bytes(), header, b"\r\nPING\r\n"].concat()).await.unwrap();
-        let mut said = Vec::new();
-        while !contains(&said, "PONG") {
-            let mut buffer = [0; 1024];
-            let bytes = attacker.read(&mut buffer).await.unwrap();
-            said.extend_from_slice(&buffer[..bytes]);
-        }
+    for header in [malformed::PANICS, b"NATS/1.0\r\nX: \xff\r\n\r\n", b"NATS/1.0\r\nno colon\r\n\r\n"] {
+        malformed::send(&server, "bank.v1.AccountCommandService.Deposit", header).await;
         until("it to serve again", async || {
             accounts.deposit(deposit("a", 1)).timeout(Duration::from_millis(200)).await.is_ok()
         })

@@ -102,7 +102,7 @@ impl Worker {
             return;
         }
         let mut body = answer::write(answer);
-        let limit = self.nats.client().max_payload();
+        let limit = self.nats.max_payload();
         if body.len() > limit {
             tracing::error!(route = %self.route, bytes = body.len(), limit, "an answer is larger than NATS takes");
             body = answer::refusal(&too_large(body.len(), limit)).encode_to_vec();

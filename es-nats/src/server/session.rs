@@ -134,7 +134,7 @@ impl Session {
         for service in self.services {
             let _ = service.stop().await;
         }
-        flush(self.nats.client()).await;
+        flush(&self.nats.client()).await;
         true
     }
 

@@ -16,7 +16,7 @@ use crate::{
     Content, Envelope, Nats,
     errors::{diverged, unavailable},
     relay,
-    store_endpoint::stored_event,
+    stored_event::stored_event,
 };
 
 /// The server's error code for a stream that is not there.
@@ -28,7 +28,7 @@ const REMEMBERED: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(super) struct Source {
     nats: Nats,
-    stream: Stream,
+    stream: String,
     prefix: String,
     store: StoreIdentity,
     /// When the stream was made: another one of its name is not this one.
@@ -56,7 +56,7 @@ impl Source {
         let created = created.unix_timestamp_nanos();
         let (store, prefix) = described(config)?;
         let head = state.last_sequence;
-        Ok((Self { nats: nats.clone(), prefix, store, created, stream }, head))
+        Ok((Self { nats: nats.clone(), stream: name, prefix, store, created }, head))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -64,7 +64,7 @@ impl Source {
     }
 
     pub(super) fn stream(&self) -> &str {
-        &self.stream.cached_info().config.name
+        &self.stream
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -73,7 +73,7 @@ impl Source {
 
     /// Bytes of the largest message the server takes.
     pub(super) fn largest_message(&self) -> usize {
-        self.nats.client().max_payload()
+        self.nats.max_payload()
     }
 
     pub(super) fn identity(&self) -> &StoreIdentity {
@@ -90,15 +90,20 @@ impl Source {
         let State { first_sequence, last_sequence, deleted_count, .. } = self.info().await?.state;
         let mut deleted = Vec::new();
         if deleted_count.is_some_and(|count| count > 0) {
-            let details = self.stream.info_builder().with_deleted(true).fetch().await.map_err(unavailable)?;
+            let details = self.over().await?.info_builder().with_deleted(true).fetch().await.map_err(unavailable)?;
             deleted = details.info.state.deleted.unwrap_or_default();
             deleted.sort_unstable();
         }
         Ok(Extent { first: first_sequence, last: last_sequence, deleted })
     }
 
+    /// The stream over the present connection. Nothing is asked.
+    async fn over(&self) -> Result<Stream<()>> {
+        self.nats.jetstream().get_stream_no_info(&self.stream).await.map_err(unavailable)
+    }
+
     async fn info(&self) -> Result<Info> {
-        let info = self.stream.get_info().await.map_err(unavailable)?;
+        let info = self.over().await?.get_info().await.map_err(unavailable)?;
         let (store, _) = described(&info.config)?;
         if store.id != self.store.id || info.created.unix_timestamp_nanos() != self.created {
             let why = format!(
@@ -125,7 +130,7 @@ impl Source {
             headers_only,
             ..pull::Config::default()
         };
-        let consumer = self.stream.create_consumer(config).await.map_err(unavailable)?;
+        let consumer = self.over().await?.create_consumer(config).await.map_err(unavailable)?;
         let echoed = &consumer.cached_info().config;
         // A server that does not know several filters leaves them out, and would send everything.
         if echoed.filter_subjects != filter_subjects && [echoed.filter_subject.clone()] != *filter_subjects {
@@ -158,7 +163,7 @@ impl Source {
 
     /// An event that the stream does not have, from its store.
     pub(super) async fn fetch(&self, position: u64) -> Result<RecordedEvent> {
-        let envelope = stored_event(self.nats.client(), &self.store, position).await?;
+        let envelope = stored_event(&self.nats.connection().client, &self.store, position).await?;
         envelope.into_event().ok_or_else(|| Error::Corrupt {
             what: format!("event at position {position}"),
             why: "its store has answered without its content".into(),

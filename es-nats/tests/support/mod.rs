@@ -4,6 +4,7 @@
 
 mod compare;
 mod events;
+pub mod malformed;
 mod rig;
 pub mod tap;
 mod teller;

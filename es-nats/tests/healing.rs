@@ -1,0 +1,130 @@
+//! A connection that has ended for good: all who share it go on with another.
+
+mod support;
+
+use std::time::Duration;
+
+use bank::bank::v1::AccountCommandServiceClient;
+use es_core::{EventLog, Filter, Runner};
+use es_nats::{NatsTransport, Relay, Subscription};
+use futures_util::{StreamExt, TryStreamExt};
+use prost::Message as _;
+use support::{Rig, STREAM, Teller, append, deposit, fill, log, malformed, memory, serve, until, within};
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_call_under_way_is_sent_again_and_carried_out_once() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::who_waits());
+    let _serving = serve(&server, &teller, store.clone(), |server| server).await;
+    let nats = malformed::named(&server, "web").await;
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+    for calls in 1..=2 {
+        let call = tokio::spawn(accounts.deposit(deposit("a", 1)).into_future());
+        until("the command to arrive", async || teller.asked() >= calls).await;
+        let former = nats.client();
+        malformed::end(&server, "web").await;
+        former.flush().await.unwrap_err();
+        teller.may.add_permits(10);
+        let reply = within("the answer", call).await.unwrap().unwrap();
+        assert_eq!((reply.receipt().version, store.head().await.unwrap()), (calls as u64, calls as u64));
+        teller.may.forget_permits(10);
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_goes_on_and_hands_out_stored_events_again() {
+    let rig = Rig::new().await;
+    let nats = malformed::named(&rig.server, "relay").await;
+    let relay = Relay::builder(&nats).stream(STREAM).build(&rig.store).await.unwrap();
+    let running = Runner::new(rig.store.clone()).run(relay.clone()).start().unwrap();
+    for head in [100, 200] {
+        fill(&rig.store, head).await;
+        rig.equal(&running).await;
+        malformed::end(&rig.server, "relay").await;
+    }
+    fill(&rig.store, 300).await;
+    rig.equal(&running).await;
+    assert!(relay.verify().await.unwrap().is_equal());
+
+    let client = async_nats::connect(rig.server.url()).await.unwrap();
+    let subject = format!("es.store.{}.events", rig.store.identity().id);
+    let request = es_core::wire::ReadEventRequest { position: 7, offset: 0 }.encode_to_vec();
+    until("a stored event", async || {
+        let Ok(answer) = client.request(subject.clone(), request.clone().into()).await else { return false };
+        let answer = es_core::wire::ReadEventResponse::decode(answer.payload).unwrap();
+        answer.error.is_none() && answer.chunk.len() as u64 == answer.size
+    })
+    .await;
+    assert_eq!(relay.status().endpoint_problem, None);
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_subscription_goes_on_with_every_event_once_and_hears_of_new_ones() {
+    let rig = Rig::new().await;
+    let relaying = rig.start().await;
+    fill(&rig.store, 100).await;
+    rig.equal(&relaying).await;
+    let subscription = Subscription::open(&malformed::named(&rig.server, "reader").await, STREAM).await.unwrap();
+    let filters = [Filter::all(), Filter::all().stream_types(["bank.v1.Account"])];
+    let mut readers = filters.map(|filter| subscription.events(0, filter));
+    let mut got = [Vec::new(), Vec::new()];
+    for head in [100, 130, 160] {
+        fill(&rig.store, head).await;
+        for (reader, got) in readers.iter_mut().zip(&mut got) {
+            while (got.len() as u64) < head {
+                got.push(within("an event", reader.try_next()).await.unwrap().unwrap());
+            }
+        }
+        malformed::end(&rig.server, "reader").await;
+    }
+    for got in got {
+        assert_eq!(got, log(&rig.store).await);
+    }
+
+    let mut watching = subscription.watch();
+    let head = append(&rig.store, 1, 1).await;
+    within("the head", watching.wait_for(|seen| *seen == head)).await.unwrap();
+    assert_eq!(subscription.head().await.unwrap(), head);
+}
+
+/// It ends every connection that it is delivered over, again and again.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_message_in_the_stream_that_can_not_be_read_is_met_with_growing_pauses_and_others_get_through() {
+    let rig = Rig::new().await;
+    let relaying = rig.start().await;
+    fill(&rig.store, 20).await;
+    rig.equal(&relaying).await;
+    relaying.shutdown().await;
+    let (teller, store) = (Teller::default(), memory());
+    let _serving = serve(&rig.server, &teller, store, |server| server).await;
+    let nats = malformed::named(&rig.server, "all").await;
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+    let subscription = Subscription::open(&nats, STREAM).await.unwrap();
+    let mut events = subscription.events(0, Filter::all());
+    for _ in 0..20 {
+        within("an event", events.next()).await.unwrap().unwrap();
+    }
+    let before = malformed::connections(&rig.server).await;
+    malformed::send(&rig.server, "evt.a.b.c.d.e", malformed::PANICS).await;
+    let reading = tokio::spawn(async move { events.next().await });
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let made = malformed::connections(&rig.server).await - before;
+    assert!((2..=9).contains(&made), "{made} connections in 3 s, one of which sent the message");
+    within("an answer", accounts.deposit(deposit("a", 1)).into_future()).await.unwrap();
+    assert!(!reading.is_finished());
+    reading.abort();
+}
+
+#[tokio::test]
+async fn a_connection_that_no_one_has_is_closed_and_not_made_again() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let nats = malformed::named(&server, "short").await;
+    let made = malformed::connections(&server).await;
+    drop(nats);
+    let open = async || server.monitor("/connz").await.unwrap()["num_connections"].as_u64().unwrap();
+    until("it to be closed", async || open().await == 0).await;
+    // Longer than the first pause.
+    tokio::time::sleep(Duration::from_millis(400)).await;
+    assert_eq!((open().await, malformed::connections(&server).await), (0, made));
+}
