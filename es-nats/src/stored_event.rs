@@ -32,7 +32,8 @@ pub(crate) async fn stored_event(client: &Client, store: &StoreIdentity, positio
         let request = ReadEventRequest { position, offset: envelope.len() as u64 }.encode_to_vec();
         let answer = client.request(subject.clone(), request.into()).await.map_err(|error| match error.kind() {
             RequestErrorKind::NoResponders => {
-                Error::Unavailable { why: format!("no relay of store {store} runs to hand out stored events") }
+                let why = format!("none runs, or its user may not listen on es.store.{store}.events");
+                Error::Unavailable { why: format!("no relay of store {store} hands out stored events: {why}") }
             }
             _ => unavailable(error),
         })?;
