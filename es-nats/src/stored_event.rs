@@ -23,7 +23,8 @@ const LARGEST: u64 = 64 << 20;
 /// # Errors
 /// [`Unavailable`](Error::Unavailable) when nobody does now, or when the one who answered has the store in another epoch,
 /// from before or after it was restored; [`Rejected`](Error::Rejected) with `NO_SUCH_EVENT` when the store does not have
-/// it, and with `NOT_A_COPY` while that relay does not know the stream for a copy of its store; [`Corrupt`](Error::Corrupt) when what came is not that event, or larger than 64 MiB.
+/// it, and with `NOT_A_COPY` while that relay does not know the stream for a copy of its store;
+/// [`Corrupt`](Error::Corrupt) when what came is not that event, or larger than 64 MiB.
 pub(crate) async fn stored_event(client: &Client, store: &StoreIdentity, position: u64) -> Result<Envelope> {
     let StoreIdentity { id: store, epoch } = *store;
     let (subject, mut envelope) = (subject(store), BytesMut::new());
