@@ -5,7 +5,9 @@ use es_core::{EventLog, Filter, Retry, Runner, runner::Running};
 use es_nats::{Envelope, Relay, Subscription};
 use es_sqlite::SqliteStore;
 
-use crate::support::{Rig, STREAM, append, assert_equal, faulted, faulted_as, fill, log, messages, reached, until};
+use crate::support::{
+    Rig, STREAM, append, assert_equal, faulted, faulted_as, fill, log, malformed, messages, reached, until,
+};
 
 fn run(store: &SqliteStore, relay: &Relay) -> Running {
     Runner::new(store.clone()).run(relay.clone()).start().unwrap()
@@ -206,15 +208,20 @@ async fn a_stream_that_no_relay_has_made_or_of_other_settings_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_someone_else_has_published_stops_the_relay() {
-    let rig = Rig::new().await;
-    fill(&rig.store, 20).await;
-    let running = rig.start().await;
-    rig.equal(&running).await;
-    rig.jetstream().await.publish("evt.a.b.c.d.e", "foreign".into()).await.unwrap().await.unwrap();
-    fill(&rig.store, 40).await;
-    let said = faulted(&running).await;
-    assert!(said.contains("at 21, it has no envelope"), "{said}");
-    running.shutdown().await;
+    for (headers, expected) in [
+        (&b"NATS/1.0\r\nX: a\r\n\r\n"[..], "at 21, it has no envelope"),
+        (malformed::PANICS, "at 21, it can't be read"),
+    ] {
+        let rig = Rig::new().await;
+        fill(&rig.store, 20).await;
+        let running = rig.start().await;
+        rig.equal(&running).await;
+        malformed::send(&rig.server, "evt.a.b.c.d.e", headers).await;
+        fill(&rig.store, 40).await;
+        let said = faulted(&running).await;
+        assert!(said.contains(expected), "{said}");
+        running.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

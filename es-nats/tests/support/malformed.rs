@@ -1,12 +1,15 @@
 //! Messages that no one can read, and who they hit.
 
-use es_nats::{Nats, NatsOptions};
+use std::sync::atomic::{AtomicUsize, Ordering};
+
+use es_nats::Nats;
+use futures_util::StreamExt;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
     net::TcpStream,
 };
 
-use super::until;
+use super::{until, within};
 
 /// Headers that the server takes, and that the client below panics at.
 pub const PANICS: &[u8] = b"NATS/1.0\r\nX: a\rb\r\n\r\n";
@@ -26,36 +29,19 @@ pub async fn send(server: &test_servers::NatsServer, subject: &str, headers: &[u
     }
 }
 
-/// A connection that its server knows by name.
-pub async fn named(server: &test_servers::NatsServer, name: &str) -> Nats {
-    let options = NatsOptions::new(server.url()).name(name).inbox_prefix(format!("_INBOX_{name}"));
-    Nats::connect(options).await.unwrap()
+/// Ends a connection for good: it is sent such a message.
+pub async fn end(server: &test_servers::NatsServer, nats: &Nats) {
+    static ENDS: AtomicUsize = AtomicUsize::new(0);
+    let (client, victim) = (nats.client(), format!("victim.{}", ENDS.fetch_add(1, Ordering::Relaxed)));
+    let mut messages = client.subscribe(victim.clone()).await.unwrap();
+    client.publish(victim.clone(), "heard".into()).await.unwrap();
+    assert_eq!(within("a first message", messages.next()).await.unwrap().payload, "heard");
+    send(server, &victim, PANICS).await;
+    assert!(within("the end", messages.next()).await.is_none());
+    client.flush().await.unwrap_err();
 }
 
-/// Ends a connection of this name for good, and waits until there is another.
-pub async fn end(server: &test_servers::NatsServer, name: &str) {
-    let mut former = None;
-    until("an inbox", async || {
-        former = connection(server, name).await.filter(|(_, inbox)| inbox.is_some());
-        former.is_some()
-    })
-    .await;
-    let (number, inbox) = former.unwrap();
-    send(server, &inbox.unwrap().replace('*', "x"), PANICS).await;
-    until("another connection", async || connection(server, name).await.is_some_and(|(another, _)| another != number))
-        .await;
-}
-
-/// The connection that has this name, by its number, and an inbox of it.
-async fn connection(server: &test_servers::NatsServer, name: &str) -> Option<(u64, Option<String>)> {
-    let all = server.monitor("/connz?subs=1").await.unwrap();
-    let one = all["connections"].as_array()?.iter().find(|connection| connection["name"] == name)?;
-    let subjects = one["subscriptions_list"].as_array().into_iter().flatten().filter_map(|subject| subject.as_str());
-    let inbox = subjects.into_iter().find(|subject| subject.starts_with("_INBOX_")).map(str::to_owned);
-    Some((one["cid"].as_u64()?, inbox))
-}
-
-/// How many connections the server has had.
-pub async fn connections(server: &test_servers::NatsServer) -> u64 {
-    server.monitor("/varz").await.unwrap()["total_connections"].as_u64().unwrap()
+/// Waits until there is another connection in place of one that has ended.
+pub async fn healed(nats: &Nats) {
+    until("another connection", async || nats.client().flush().await.is_ok()).await;
 }
