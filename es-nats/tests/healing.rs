@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{Error, EventLog, Filter, Runner};
-use es_nats::{NatsTransport, Relay, Subscription};
+use es_nats::{Nats, NatsOptions, NatsTransport, Relay, Subscription};
 use futures_util::{StreamExt, TryStreamExt};
 use prost::Message as _;
-use support::{Rig, STREAM, Teller, append, connect, deposit, fill, log, malformed, memory, serve, until, within};
+use support::{
+    PATIENCE, Rig, STREAM, Teller, append, connect, deposit, fill, log, malformed, memory, serve, until, within,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_call_under_way_is_sent_again_and_carried_out_once() {
@@ -110,6 +112,36 @@ async fn as_long_as_there_is_no_other_connection_that_is_said() {
     fill(&rig.store, 20).await;
     rig.equal(&running).await;
     assert_eq!(relay.status().problem, None);
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_is_refused_another_connection_is_told_so_and_goes_on_when_let_in() {
+    let users = |password: &str| {
+        let all = format!("{{ user: all, password: {password} }}");
+        format!("no_auth_user: any\nauthorization {{ users: [{all}, {{ user: any, password: p }}] }}")
+    };
+    let server = test_servers::NatsServer::builder().config(&users("right")).start().await.unwrap();
+    let mut rig = Rig::with(server).await;
+    let options = NatsOptions::new(rig.server.url()).user_and_password("all", "right");
+    let nats = Nats::connect(options).await.unwrap();
+    let relay = Relay::builder(&nats).stream(STREAM).build(&rig.store).await.unwrap();
+    let running = Runner::new(rig.store.clone()).run(relay.clone()).start().unwrap();
+    fill(&rig.store, 10).await;
+    rig.relayed(&running).await;
+    malformed::end(&rig.server, &nats).await;
+    rig.server.restart_with(|builder| builder.replace_config(&users("another"))).await.unwrap();
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+    let call = accounts.deposit(deposit("a", 1)).timeout(PATIENCE);
+    let error = within("the refusal", call.into_future()).await.unwrap_err();
+    assert!(matches!(&error, Error::Refused { .. }), "{error}");
+    let refused = async || relay.status().problem.is_some_and(|why| why.contains("check the credentials"));
+    until("the relay to say so", refused).await;
+
+    rig.server.reload_with(|builder| builder.replace_config(&users("right"))).await.unwrap();
+    fill(&rig.store, 20).await;
+    rig.relayed(&running).await;
+    assert!(relay.verify().await.unwrap().is_equal());
     running.shutdown().await;
 }
 

@@ -34,7 +34,7 @@ impl Inner {
             _ => {}
         }
         let mut status = self.status.lock().unwrap_or_else(PoisonError::into_inner);
-        let connected = self.nats.connection().connects();
+        let connected = self.nats.link().check().and_then(|()| self.nats.connection().connects());
         status.problem = advanced.as_ref().err().or(connected.as_ref().err()).map(ToString::to_string);
         status.acknowledged = session.map_or(0, |session| session.acked());
         status.outstanding = session.map_or(0, |session| session.outstanding());
