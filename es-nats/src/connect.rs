@@ -23,7 +23,11 @@ pub(crate) async fn connect(options: &NatsOptions, link: &Arc<Link>) -> Result<C
     let (noting, looking) = (link.clone(), link.clone());
     // The client's own task has this, and nothing else: it is dropped with the task.
     let pausing = (link.clone(), alive);
-    let mut connect = ConnectOptions::new()
+    let connect = match credentials {
+        Some(credentials) => credentials.options().await?,
+        None => ConnectOptions::new(),
+    };
+    let mut connect = connect
         .require_tls(tls)
         .connection_timeout(options.connect_timeout)
         .ping_interval(PING)
@@ -55,9 +59,6 @@ pub(crate) async fn connect(options: &NatsOptions, link: &Arc<Link>) -> Result<C
     }
     if let Some(prefix) = &options.inbox_prefix {
         connect = connect.custom_inbox_prefix(prefix);
-    }
-    if let Some(credentials) = credentials {
-        connect = credentials.add_to(connect).await?;
     }
     let mut connects = link.watch();
     connects.mark_unchanged();

@@ -213,9 +213,12 @@ fn pause_when_refused(refusals: u32) -> Duration {
 /// What the client below says of a server that does not take us in, or that we can't trust, as a reason; `None` for other
 /// failures.
 fn refusal(failure: &str) -> Option<String> {
-    let unknown = [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication];
-    if unknown.iter().any(|kind| failure.starts_with(&kind.to_string())) {
+    let is = |kind: ConnectErrorKind| failure.starts_with(&kind.to_string());
+    if is(ConnectErrorKind::AuthorizationViolation) {
         return Some("authorization violation; the credentials expired or were revoked: renew them".into());
+    }
+    if is(ConnectErrorKind::Authentication) {
+        return Some(format!("{failure}; check the credentials: we can't sign with them"));
     }
     let tls = |words: &str| failure.find(words).map(|at| &failure[at..]);
     if let Some(alert) = tls("received fatal alert: ") {
@@ -273,7 +276,7 @@ mod tests {
     fn what_someone_has_to_change_is_told_from_what_passes() {
         for (failure, words) in [
             ("authorization violation: no", "renew them"),
-            ("failed signing nonce", "renew them"),
+            ("failed signing nonce: no file", "no file; check the credentials"),
             (
                 "IO error: received fatal alert: CertificateExpired",
                 "TLS: received fatal alert: CertificateExpired; check",

@@ -130,6 +130,30 @@ async fn a_certificate_that_is_no_longer_trusted_is_refused_until_it_is_again() 
 }
 
 #[tokio::test]
+async fn a_certificate_that_expires_is_refused_until_its_file_is_renewed() {
+    let made = Certificates::new().unwrap();
+    let bank = bank(&made, Demand::Certificate).await;
+    let (tap, folder) = (Tap::to(&bank.server).await, tempfile::tempdir().unwrap());
+    let shown = Identity { certificate: folder.path().join("pem"), key: folder.path().join("key") };
+    let show = |identity: &Identity| {
+        std::fs::copy(&identity.key, &shown.key).unwrap();
+        std::fs::copy(&identity.certificate, &shown.certificate).unwrap();
+    };
+    show(&made.client);
+    let url = tap.url().replace("nats://", "tls://");
+    let nats = Nats::connect(showing(NatsOptions::new(url).tls_roots(&made.ca), &shown)).await.unwrap();
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+    let call = async || within("an answer", accounts.deposit(deposit("a", 1)).timeout(PATIENCE).into_future()).await;
+    call().await.unwrap();
+    show(&made.expired_client);
+    tap.cut();
+    let expired = |why: &str| why.contains("CertificateExpired") && why.contains("client_certificate()");
+    until("the refusal", async || matches!(call().await, Err(Error::Refused { why, .. }) if expired(&why))).await;
+    show(&made.client);
+    until("it to be let in", async || call().await.is_ok()).await;
+}
+
+#[tokio::test]
 async fn a_server_that_is_not_trusted_is_told_no_secret() {
     let made = Certificates::new().unwrap();
     let good = server(&made.config(&made.server, Demand::Nothing)).await;
