@@ -61,11 +61,11 @@ pub(crate) async fn connect(options: &NatsOptions, link: &Arc<Link>) -> Result<C
         connect = connect.custom_inbox_prefix(prefix);
     }
     let mut connects = link.watch();
-    connects.mark_unchanged();
+    let before = *connects.borrow();
     let client = connect.connect(&*servers).await.map_err(|error| not_connected(&error))?;
     server_check::check(&client)?;
     // Told a moment later than made; from here on, every connection that is told of is another one.
-    let _ = connects.changed().await;
+    let _ = connects.wait_for(|connects| *connects > before).await;
     Ok(Connection::new(client, ended))
 }
 

@@ -93,12 +93,16 @@ impl Endpoint {
         mut requests: Subscriber,
         (mut connects, mut complaints): (watch::Receiver<u64>, broadcast::Receiver<Arc<str>>),
     ) {
+        let mut made = *connects.borrow();
         loop {
             let request = tokio::select! {
                 biased;
                 // What the server forbids on a connection, it says after it is made.
                 Ok(()) = connects.changed() => {
-                    *locked(&self.unheard) = None;
+                    let now = *connects.borrow_and_update();
+                    if std::mem::replace(&mut made, now) != now {
+                        *locked(&self.unheard) = None;
+                    }
                     continue;
                 }
                 complaint = complaints.recv() => {

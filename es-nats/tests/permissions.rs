@@ -324,6 +324,7 @@ async fn who_forgets_the_inbox_of_its_user_is_told_so() {
         matches!(&first, Error::OutcomeUnknown { source: Some(why), .. } if why.to_string().contains("inbox_prefix")),
         "{first:?}"
     );
+    until("the command to arrive", async || teller.asked() == 1).await;
     let second = call().await;
     assert!(matches!(&second, Error::Refused { why, .. } if why.contains("inbox_prefix")), "{second:?}");
     assert_eq!(teller.asked(), 1);
