@@ -1,26 +1,45 @@
 //! The connection that transports, servers, relays and subscriptions share.
 
-use std::{error::Error as _, fmt, io, sync::Arc, time::Duration};
+use std::{
+    fmt,
+    sync::{Arc, atomic::Ordering},
+};
 
-use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerError, jetstream, rustls};
+use async_nats::{Client, connection::State, jetstream};
 use es_core::{Error, Result};
+use tokio::sync::watch;
 
-use crate::{NatsOptions, addresses::Addresses, link::Link, patience::until_there, server_check};
-
-/// A server that says nothing is asked whether it is there this often; the third time without an answer it is left.
-const PING: Duration = Duration::from_secs(10);
+use crate::{NatsOptions, connect, healing, link::Link, patience::until_there};
 
 /// A connection to NATS. Cloning is cheap, and clones share it.
 ///
 /// A connection that is lost is made again, with growing pauses at random, and one to a server that has been silent for
-/// half a minute is given up for another. Only a server that refuses us is left alone for a minute, and meanwhile
-/// everything fails with [`Refused`](Error::Refused).
+/// half a minute is given up for another. A message that can't be read ends a connection for good; then, too, another one
+/// is made, and all who share this go on with it. A server that refuses us is asked again after a second, and then less
+/// and less often, down to once a minute; meanwhile everything fails with [`Refused`](Error::Refused).
 #[derive(Clone)]
-pub struct Nats {
-    client: async_nats::Client,
+pub struct Nats(Arc<Shared>);
+
+pub(crate) struct Shared {
+    present: watch::Sender<Arc<Connection>>,
     link: Arc<Link>,
     options: Arc<NatsOptions>,
 }
+
+/// A client below, until it ends for good.
+pub(crate) struct Connection {
+    pub(crate) client: Client,
+    jetstream: jetstream::Context,
+    ended: Ended,
+}
+
+/// Tells when a client below has ended for good. Having it does not keep the client.
+#[derive(Clone, Debug)]
+pub(crate) struct Ended(watch::Receiver<()>);
+
+/// Held by the task that is the client below, and dropped with it, also when it panics.
+#[derive(Debug)]
+pub(crate) struct Alive(#[expect(dead_code, reason = "what it tells, it tells by being dropped")] watch::Sender<()>);
 
 impl Nats {
     /// Connects.
@@ -30,7 +49,7 @@ impl Nats {
     /// take us in (a wrong password, a certificate that expired or is not trusted) or is too old;
     /// [`InvalidRequest`](Error::InvalidRequest) for options that can't be right.
     pub async fn connect(options: impl Into<NatsOptions>) -> Result<Self> {
-        Self::connect_with(Arc::new(options.into())).await
+        Self::kept(Arc::new(options.into())).await
     }
 
     /// As [`connect`](Self::connect), and waits for a server as long as none answers. What is waited for is logged.
@@ -39,121 +58,125 @@ impl Nats {
     /// As [`connect`](Self::connect), but for [`Unavailable`](Error::Unavailable).
     pub async fn connect_when_there(options: impl Into<NatsOptions>) -> Result<Self> {
         let options = Arc::new(options.into());
-        until_there("a NATS server", || Self::connect_with(options.clone())).await
+        until_there("a NATS server", || Self::kept(options.clone())).await
     }
 
-    /// Another connection to the same servers.
+    /// A connection that is made again should it end for good.
+    async fn kept(options: Arc<NatsOptions>) -> Result<Self> {
+        let nats = Self::once(options).await?;
+        healing::keep(Arc::downgrade(&nats.0), nats.connection().ended());
+        Ok(nats)
+    }
+
+    /// Another connection to the same servers, which its owner makes again should it end for good.
     pub(crate) async fn another(&self) -> Result<Self> {
-        Self::connect_with(self.options.clone()).await
+        Self::once(self.0.options.clone()).await
     }
 
-    async fn connect_with(options: Arc<NatsOptions>) -> Result<Self> {
-        let Addresses { servers, credentials, tls } = Addresses::of(&options)?;
+    async fn once(options: Arc<NatsOptions>) -> Result<Self> {
         let link = Arc::new(Link::new(options.inbox_prefix.as_deref().unwrap_or("_INBOX")));
-        let (noting, pausing) = (link.clone(), link.clone());
-        let mut connect = ConnectOptions::new()
-            .require_tls(tls)
-            .connection_timeout(options.connect_timeout)
-            .ping_interval(PING)
-            .reconnect_delay_callback(move |attempt| pausing.pause(attempt))
-            .event_callback(move |event| {
-                noting.note(&event);
-                std::future::ready(())
-            });
-        if !tls {
-            // A server could name others that are not on this machine.
-            connect = connect.ignore_discovered_servers();
-        }
-        for roots in &options.tls_roots {
-            connect = connect.add_root_certificates(roots.clone());
-        }
-        if let Some((certificate, key)) = &options.client_certificate {
-            connect = connect.add_client_certificate(certificate.clone(), key.clone());
-        }
-        if let Some(name) = &options.name {
-            connect = connect.name(name);
-        }
-        if let Some(prefix) = &options.inbox_prefix {
-            connect = connect.custom_inbox_prefix(prefix);
-        }
-        if let Some(credentials) = credentials {
-            connect = credentials.add_to(connect).await?;
-        }
-        let client = connect.connect(&*servers).await.map_err(|error| not_connected(&error))?;
-        server_check::check(&client)?;
-        // Told a moment later than made; from here on, every connection that is told of is another one.
-        let _ = link.watch().wait_for(|told| told.connects > 0).await;
-        Ok(Self { client, link, options })
+        let connection = connect::connect(&options, &link).await?;
+        Ok(Self(Arc::new(Shared { present: watch::Sender::new(Arc::new(connection)), link, options })))
     }
 
-    /// The client below, for what this crate does not offer.
-    pub fn client(&self) -> &async_nats::Client {
-        &self.client
+    /// The client below, for what this crate does not offer. It is the present one: ask again rather than keep it, for
+    /// should it end, another takes its place here.
+    pub fn client(&self) -> Client {
+        self.connection().client.clone()
+    }
+
+    /// The present connection. Who keeps it learns from it when it has ended.
+    pub(crate) fn connection(&self) -> Arc<Connection> {
+        self.0.present.borrow().clone()
+    }
+
+    /// The connection that takes the place of one that has ended.
+    pub(crate) async fn after(&self, former: &Arc<Connection>) -> Arc<Connection> {
+        let mut present = self.0.present.subscribe();
+        let next = present.wait_for(|present| !Arc::ptr_eq(present, former)).await;
+        next.expect("the sender lives as long as this").clone()
     }
 
     pub(crate) fn jetstream(&self) -> jetstream::Context {
-        jetstream::new(self.client.clone())
+        self.0.present.borrow().jetstream.clone()
+    }
+
+    /// Bytes of the largest message that the server takes.
+    pub(crate) fn max_payload(&self) -> usize {
+        self.0.present.borrow().client.max_payload()
     }
 
     pub(crate) fn link(&self) -> &Link {
+        &self.0.link
+    }
+}
+
+impl Shared {
+    pub(crate) fn link(&self) -> &Arc<Link> {
         &self.link
+    }
+
+    pub(crate) fn options(&self) -> &NatsOptions {
+        &self.options
+    }
+
+    /// Puts another connection in place of one that has ended, and tells those who wait for it.
+    pub(crate) fn replace(&self, connection: Connection) {
+        self.present.send_replace(Arc::new(connection));
+        self.link.connected();
+    }
+}
+
+impl Connection {
+    pub(crate) fn new(client: Client, ended: Ended) -> Self {
+        Self { jetstream: jetstream::new(client.clone()), client, ended }
+    }
+
+    pub(crate) fn ended(&self) -> Ended {
+        self.ended.clone()
+    }
+
+    pub(crate) fn is_up(&self) -> bool {
+        // The client's last state stays when it has ended.
+        self.client.connection_state() == State::Connected && !self.ended.is_over()
+    }
+
+    /// How often it has connected: what was under way when that changes may be lost.
+    ///
+    /// # Errors
+    /// [`Unavailable`](Error::Unavailable) while it is not connected, and when it has ended.
+    pub(crate) fn connects(&self) -> Result<u64> {
+        match self.is_up() {
+            true => Ok(self.client.statistics().connects.load(Ordering::Relaxed)),
+            false => Err(Error::Unavailable { why: "not connected to NATS".into() }),
+        }
+    }
+}
+
+impl Ended {
+    /// What tells it, and what is to be held until then.
+    pub(crate) fn new() -> (Self, Alive) {
+        let (alive, ended) = watch::channel(());
+        (Self(ended), Alive(alive))
+    }
+
+    pub(crate) fn is_over(&self) -> bool {
+        self.0.has_changed().is_err()
+    }
+
+    pub(crate) async fn wait(&mut self) {
+        while self.0.changed().await.is_ok() {}
     }
 }
 
 impl fmt::Debug for Nats {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Nats").field("state", &self.client.connection_state()).finish_non_exhaustive()
+        f.debug_struct("Nats").field("is_up", &self.connection().is_up()).finish_non_exhaustive()
     }
 }
 
-/// Why there is no connection. The causes are looked at because the client below calls most of them "IO error".
-fn not_connected(error: &ConnectError) -> Error {
-    let refused = |by: &str, why: String| Error::Refused { by: by.into(), why };
-    let mut cause = error.source();
-    while let Some(found) = cause {
-        if let Some(error) = found.downcast_ref::<ServerError>() {
-            return refused("the NATS server", format!("{error}; check the credentials and the server's users"));
-        }
-        // An I/O error shows the cause of its cause as its source, and its cause only this way.
-        let inner = found.downcast_ref::<io::Error>().and_then(|error| error.get_ref()).map(|inner| inner as _);
-        for found in [Some(found), inner].into_iter().flatten() {
-            let found: &(dyn std::error::Error + 'static) = found;
-            if let Some(error) = found.downcast_ref::<rustls::Error>() {
-                return refused("TLS", tls_failure(error));
-            }
-        }
-        cause = found.source();
-    }
-    match error.kind() {
-        ConnectErrorKind::AuthorizationViolation => {
-            refused("the NATS server", "authorization violation; check the credentials and the server's users".into())
-        }
-        ConnectErrorKind::Authentication => {
-            refused("the NATS server", "it wants a signature, and the nkey given can't make one".into())
-        }
-        ConnectErrorKind::Tls => refused("TLS", with_cause(error)),
-        ConnectErrorKind::ServerParse => {
-            Error::InvalidRequest { why: format!("NATS server URL: {}", with_cause(error)) }
-        }
-        _ => Error::Unavailable { why: format!("NATS: {}", with_cause(error)) },
-    }
-}
-
-fn tls_failure(error: &rustls::Error) -> String {
-    let remedy = match error {
-        rustls::Error::InvalidMessage(_) => {
-            "the server does not speak TLS, or something on the way took it out; plain text to another machine needs \
-             dangerous_plaintext()"
-        }
-        rustls::Error::InvalidCertificate(_) => "check the server's certificate, its name in the URL, and tls_roots()",
-        _ => "check client_certificate() and the server's TLS settings",
-    };
-    format!("{error}; {remedy}")
-}
-
-fn with_cause(error: &ConnectError) -> String {
-    match error.source() {
-        Some(cause) => format!("{}: {cause}", error.kind()),
-        None => error.kind().to_string(),
+impl fmt::Debug for Connection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Connection").field("is_up", &self.is_up()).finish_non_exhaustive()
     }
 }

@@ -42,6 +42,8 @@
 //!   has other events than the store, is a stated fault, and nothing is overwritten.
 //! - **A reader handles each event once, in order.** Its checkpoint is in its own database; what the stream lost, or was
 //!   too large for it, is fetched from the store.
+//! - **A connection heals.** It is made again when it is lost, when it has ended for good, and when a right that was taken
+//!   away is given back; everything that shares it goes on.
 //! - **One store behind a subject.** A server refuses to serve beside members that work on another store.
 //! - **No password in plain text over a network** unless [asked for by name](NatsOptions::dangerous_plaintext), and none
 //!   in `Debug`, errors or logs.
@@ -56,6 +58,7 @@
 
 mod addresses;
 mod answer;
+mod connect;
 mod connection;
 mod credentials;
 mod envelope;
@@ -63,6 +66,7 @@ mod errors;
 mod escape;
 mod event_subject;
 mod headers;
+mod healing;
 mod link;
 mod options;
 mod patience;
@@ -73,6 +77,7 @@ mod relay;
 mod server;
 mod server_check;
 mod store_endpoint;
+mod stored_event;
 mod subject;
 mod subscription;
 mod transport;

@@ -4,12 +4,12 @@ use std::{
     collections::{BTreeSet, VecDeque},
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicU32, Ordering},
     },
     time::Duration,
 };
 
-use async_nats::{ClientError, ConnectErrorKind, Event, ServerError};
+use async_nats::{ConnectErrorKind, Event, Server, ServerError};
 use es_core::{Error, Result};
 use tokio::sync::{
     broadcast::{self, error::TryRecvError},
@@ -21,16 +21,19 @@ const KEPT: usize = 64;
 
 const LONGEST_PAUSE: Duration = Duration::from_secs(5);
 
-/// Between attempts once a server has refused us: someone has to change something first.
-const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(60);
+/// After a server has refused us, doubled each time: someone has to change something first.
+const PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(1);
+const LONGEST_PAUSE_WHEN_REFUSED: Duration = Duration::from_secs(60);
 
 /// The state of a connection, shared by all who use it.
 #[derive(Debug)]
 pub(crate) struct Link {
     /// How often a connection was made, and how often the server has complained.
     told: watch::Sender<Told>,
-    /// Whether the server refuses us now.
-    refused: AtomicBool,
+    /// How often the servers have refused us since there was a connection.
+    refusals: AtomicU32,
+    /// Why, the last time.
+    refusal: Mutex<String>,
     /// What the server complains about.
     complaints: broadcast::Sender<Arc<str>>,
     /// The last complaints.
@@ -63,7 +66,8 @@ impl Link {
     pub(crate) fn new(inbox: &str) -> Self {
         Self {
             told: watch::Sender::default(),
-            refused: AtomicBool::new(false),
+            refusals: AtomicU32::new(0),
+            refusal: Mutex::default(),
             complaints: broadcast::Sender::new(KEPT),
             recent: Mutex::default(),
             inbox: format!("Subscription to \"{inbox}."),
@@ -74,17 +78,8 @@ impl Link {
     /// Takes in what the client below tells.
     pub(crate) fn note(&self, event: &Event) {
         match event {
-            Event::Connected => {
-                self.refused.store(false, Ordering::Release);
-                self.unreachable.send_replace(None);
-                self.told.send_modify(|told| told.connects += 1);
-            }
+            Event::Connected => self.connected(),
             Event::Disconnected => tracing::warn!("the connection to NATS is lost; trying to make a new one"),
-            Event::ClientError(ClientError::Other(what)) if is_refusal(what) => {
-                tracing::error!(%what, "the NATS server refuses us; trying again in {PAUSE_WHEN_REFUSED:?}");
-                self.refused.store(true, Ordering::Release);
-                self.told.send_modify(|_| {});
-            }
             Event::ServerError(ServerError::Other(complaint)) => {
                 tracing::warn!(%complaint, "the NATS server complains");
                 if is_forbidden(complaint) && complaint.contains(&self.inbox) {
@@ -110,11 +105,40 @@ impl Link {
         }
     }
 
+    /// Takes in that there is a connection, which is another one than before.
+    pub(crate) fn connected(&self) {
+        self.refusals.store(0, Ordering::Release);
+        self.unreachable.send_replace(None);
+        self.told.send_modify(|told| told.connects += 1);
+    }
+
+    /// Takes in what became of the attempts to connect, before the next one. The client below calls most failures an
+    /// "IO error", and tells what they were only here.
+    pub(crate) fn note_failures(&self, servers: &[Server]) {
+        let failures: Vec<_> = servers.iter().filter_map(|server| server.last_error.as_deref()).collect();
+        // One that has not been tried may take us in. One that was refused before may be down now.
+        if failures.len() == servers.len()
+            && let Some(why) = failures.into_iter().find_map(refusal)
+        {
+            self.refuse(why);
+        }
+    }
+
+    /// Takes in that no server takes us in; the pause before the next attempt.
+    pub(crate) fn refuse(&self, why: String) -> Duration {
+        tracing::error!(%why, "the NATS server refuses us");
+        *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
+        let before = self.refusals.fetch_add(1, Ordering::AcqRel);
+        self.told.send_modify(|_| {});
+        pause_when_refused(before + 1)
+    }
+
     /// The pause before an attempt to connect again, the first being 1: at random, so that a thousand clients of a
     /// restarted server do not come back at once.
     pub(crate) fn pause(&self, attempt: usize) -> Duration {
-        if self.refused.load(Ordering::Acquire) {
-            return PAUSE_WHEN_REFUSED.mul_f64(0.75 + fastrand::f64() / 2.0);
+        let refusals = self.refusals.load(Ordering::Acquire);
+        if refusals > 0 {
+            return pause_when_refused(refusals);
         }
         if attempt <= 1 && self.told.borrow().connects == 0 {
             return Duration::ZERO;
@@ -188,9 +212,8 @@ impl Link {
     /// # Errors
     /// [`Refused`](Error::Refused) when no answer would reach us, or while the server does not take us in.
     pub(crate) fn check(&self) -> Result<()> {
-        if self.refused.load(Ordering::Acquire) {
-            let why = "authorization violation; the credentials expired or were revoked: renew them";
-            return Err(refused(why.into()));
+        if self.refusals.load(Ordering::Acquire) > 0 {
+            return Err(refused(self.refusal.lock().unwrap_or_else(PoisonError::into_inner).clone()));
         }
         match &*self.unreachable.borrow() {
             Some(why) => Err(refused(why.clone())),
@@ -203,19 +226,36 @@ fn refused(why: String) -> Error {
     Error::Refused { by: "the NATS server".into(), why }
 }
 
-fn is_forbidden(complaint: &str) -> bool {
+pub(crate) fn is_forbidden(complaint: &str) -> bool {
     complaint.to_ascii_lowercase().contains("permissions violation")
 }
 
-fn remedy(complaint: &str) -> String {
+/// The complaint, and what to do about it.
+pub(crate) fn remedy(complaint: &str) -> String {
     format!("the server says: {complaint}; give this user that permission")
 }
 
-/// Whether this is what the client below says when the server does not know us, or we can't sign.
-fn is_refusal(what: &str) -> bool {
-    [ConnectErrorKind::AuthorizationViolation, ConnectErrorKind::Authentication]
-        .iter()
-        .any(|kind| what == kind.to_string())
+fn pause_when_refused(refusals: u32) -> Duration {
+    let pause = PAUSE_WHEN_REFUSED.saturating_mul(2_u32.saturating_pow(refusals.saturating_sub(1)));
+    pause.min(LONGEST_PAUSE_WHEN_REFUSED).mul_f64(0.75 + fastrand::f64() / 2.0)
+}
+
+/// What the client below says of a server that does not take us in, or that we can't trust, as a reason; `None` for other
+/// failures.
+fn refusal(failure: &str) -> Option<String> {
+    let is = |kind: ConnectErrorKind| failure.starts_with(&kind.to_string());
+    if is(ConnectErrorKind::AuthorizationViolation) {
+        return Some("authorization violation; the credentials expired or were revoked: renew them".into());
+    }
+    if is(ConnectErrorKind::Authentication) {
+        return Some(format!("{failure}; check the credentials: we can't sign with them"));
+    }
+    let tls = |words: &str| failure.find(words).map(|at| &failure[at..]);
+    if let Some(alert) = tls("received fatal alert: ") {
+        return Some(format!("TLS: {alert}; check client_certificate(): it may have expired, or no longer be trusted"));
+    }
+    let why = tls("invalid peer certificate: ")?;
+    Some(format!("TLS: {why}; check the server's certificate, its name in the URL, and tls_roots()"))
 }
 
 #[cfg(test)]
@@ -247,13 +287,36 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_stands_until_a_connection_is_made() {
+    fn a_refusal_stands_until_a_connection_is_made_and_is_asked_about_less_and_less_often() {
         let link = Link::new("_INBOX");
-        let refusal = ClientError::Other(ConnectErrorKind::AuthorizationViolation.to_string());
-        link.note(&Event::ClientError(refusal));
-        assert!(link.check().unwrap_err().to_string().contains("authorization violation"));
-        assert!(link.pause(1) >= PAUSE_WHEN_REFUSED / 2);
+        for refusals in 1..20 {
+            let pause = link.refuse("no".into());
+            let longest = PAUSE_WHEN_REFUSED.saturating_mul(1 << (refusals - 1)).min(LONGEST_PAUSE_WHEN_REFUSED);
+            for pause in [pause, link.pause(1)] {
+                assert!((longest * 3 / 4..=longest * 5 / 4).contains(&pause), "{pause:?} after {refusals}");
+            }
+        }
+        assert_eq!(link.check().unwrap_err().to_string(), "refused by the NATS server: no");
         link.note(&Event::Connected);
         link.check().unwrap();
+        assert!(link.pause(1) < PAUSE_WHEN_REFUSED / 2);
+    }
+
+    #[test]
+    fn what_someone_has_to_change_is_told_from_what_passes() {
+        for (failure, words) in [
+            ("authorization violation: no", "renew them"),
+            ("failed signing nonce: no file", "no file; check the credentials"),
+            (
+                "IO error: received fatal alert: CertificateExpired",
+                "TLS: received fatal alert: CertificateExpired; check",
+            ),
+            ("TLS error: invalid peer certificate: Expired", "tls_roots()"),
+        ] {
+            assert!(refusal(failure).is_some_and(|why| why.contains(words)), "{failure}");
+        }
+        for failure in ["IO error: connection refused", "timed out", "DNS error", ""] {
+            assert_eq!(refusal(failure), None, "{failure}");
+        }
     }
 }

@@ -69,7 +69,8 @@ impl NatsOptions {
         self.identified_by(Credentials::Nkey(seed.into()))
     }
 
-    /// Shows the JWT of a credentials file and signs with its seed. The file is read when the connection is made.
+    /// Shows the JWT of a credentials file and signs with its seed. The file is read each time a connection is made, so that
+    /// renewed credentials are taken up.
     pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
         self.identified_by(Credentials::File(path.into()))
     }
@@ -86,7 +87,8 @@ impl NatsOptions {
         self.require_tls()
     }
 
-    /// Requires TLS, and shows this certificate in it; certificate and key are PEM files.
+    /// Requires TLS, and shows this certificate in it; certificate and key are PEM files,
+    /// read each time a connection is made.
     pub fn client_certificate(mut self, certificate: impl Into<PathBuf>, key: impl Into<PathBuf>) -> Self {
         self.client_certificate = Some((certificate.into(), key.into()));
         self.require_tls()

@@ -2,7 +2,7 @@
 
 use std::{borrow::Cow, fmt, future::ready, pin::pin, sync::Arc, time::Duration};
 
-use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject, connection::State};
+use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject};
 use bytes::Bytes;
 use es_core::{CommandId, Error, Metadata, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
@@ -89,11 +89,7 @@ impl NatsTransport {
     #[expect(clippy::manual_async_fn, reason = "an async fn would have room for its arguments twice")]
     fn send(self, call: Call, headers: HeaderMap) -> impl Future<Output = Result<Response>> + Send {
         async move {
-            let first = match self.shared.nats.client().connection_state() {
-                State::Connected => self.attempt(&call, headers).await,
-                _ => Attempt::NotSent,
-            };
-            let answer = match first {
+            let answer = match self.attempt(&call, headers).await {
                 Attempt::Answered(answer) => Ok(answer),
                 // Rare, and its room need not be part of every call.
                 other => Box::pin(self.go_on(&call, other)).await,
@@ -116,10 +112,14 @@ impl NatsTransport {
         if let Err(error) = self.shared.nats.link().check() {
             return Attempt::Failed(error);
         }
+        let connection = self.shared.nats.connection();
+        if !connection.is_up() {
+            return Attempt::NotSent;
+        }
         // Without a time limit of its own: the attempt has one.
         let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
         let until = call.deadline.min(Instant::now() + self.attempt);
-        let mut answer = pin!(timeout_at(until, self.shared.nats.client().send_request(call.subject.clone(), request)));
+        let mut answer = pin!(timeout_at(until, connection.client.send_request(call.subject.clone(), request)));
         let answer = loop {
             tokio::select! {
                 biased;
@@ -146,13 +146,14 @@ impl NatsTransport {
                 RequestErrorKind::TimedOut => Attempt::Lost,
                 // The server's limit has become a smaller one.
                 RequestErrorKind::MaxPayloadExceeded => {
-                    let (limit, actual) = (self.shared.nats.client().max_payload(), call.body.len());
+                    let (limit, actual) = (connection.client.max_payload(), call.body.len());
                     Attempt::Failed(Error::TooLarge { what: "request", limit, actual })
                 }
-                _ => {
-                    let why = format!("the connection to NATS has ended: {error}");
-                    Attempt::Failed(Error::Unavailable { why })
+                RequestErrorKind::InvalidSubject => {
+                    let why = format!("`{}` is no subject of a call", call.subject);
+                    Attempt::Failed(Error::InvalidRequest { why })
                 }
+                RequestErrorKind::Other => Attempt::Ended,
             },
         }
     }
@@ -174,9 +175,9 @@ impl NatsTransport {
                 // Who has it may be on the way back.
                 Attempt::NoResponders => true,
                 Attempt::NotSent => false,
-                Attempt::Lost => {
+                Attempt::Lost | Attempt::Ended => {
                     sent = true;
-                    false
+                    matches!(last, Attempt::Ended)
                 }
             };
             if refuses {
@@ -201,13 +202,13 @@ impl NatsTransport {
 
     /// Waits until there is a connection, and says whether there is one by then.
     async fn is_connected(&self, deadline: Instant) -> Result<bool> {
-        if self.shared.nats.client().connection_state() == State::Connected {
+        if self.shared.nats.connection().is_up() {
             return Ok(true);
         }
         let mut connects = self.shared.nats.link().watch();
         loop {
             self.shared.nats.link().check()?;
-            if self.shared.nats.client().connection_state() == State::Connected {
+            if self.shared.nats.connection().is_up() {
                 return Ok(true);
             }
             // The state may move a moment before it is told.
@@ -220,7 +221,7 @@ impl NatsTransport {
 
     /// Refuses what the server would cut the connection for.
     fn check_size(&self, headers: &HeaderMap, body: &[u8]) -> Result<()> {
-        let limit = self.shared.nats.client().max_payload();
+        let limit = self.shared.nats.max_payload();
         let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
         let headers = headers
             .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())
@@ -293,6 +294,8 @@ enum Attempt {
     NotSent,
     /// It may have been carried out, and its answer did not come.
     Lost,
+    /// The same, because the connection has ended for good: another is being made.
+    Ended,
 }
 
 /// Why there is no answer.

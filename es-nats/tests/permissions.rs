@@ -324,6 +324,7 @@ async fn who_forgets_the_inbox_of_its_user_is_told_so() {
         matches!(&first, Error::OutcomeUnknown { source: Some(why), .. } if why.to_string().contains("inbox_prefix")),
         "{first:?}"
     );
+    until("the command to arrive", async || teller.asked() == 1).await;
     let second = call().await;
     assert!(matches!(&second, Error::Refused { why, .. } if why.contains("inbox_prefix")), "{second:?}");
     assert_eq!(teller.asked(), 1);
@@ -341,6 +342,36 @@ async fn a_user_who_may_not_serve_is_told_so() {
     }
     let nobody = accounts(&rig, "web").await.deposit(deposit("a", 1)).await.unwrap_err();
     assert!(nobody.to_string().contains("nothing serves"), "{nobody}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_may_not_hear_who_misses_events_relays_and_says_what_it_lacks() {
+    let whole = format!("{}\nmax_payload: 4096", permissions().render().unwrap());
+    let right = ", \"es.store.*.events\"";
+    let (before, relays) = whole.split_once("user: \"relay\"").unwrap();
+    let without = format!("{before}user: \"relay\"{}", relays.replacen(right, "", 1));
+    let mut rig = Rig::with(test_servers::NatsServer::builder().config(&without).start().await.unwrap()).await;
+    let large = NewEvent::raw("bank.v1.MoneyDeposited", vec![7; 20_000]);
+    let stream = StreamKey::new(None, "bank.v1.Account", "acc.1".try_into().unwrap());
+    rig.store.append(Commit::append(stream, Expected::Any, vec![large])).await.unwrap();
+    let relay = relay(&rig, "relay").await;
+    let relaying = Runner::new(rig.store.clone()).run(relay.clone()).start().unwrap();
+    assert_equal(&rig, &relay).await;
+
+    let forbidden = format!("Subscription to \"es.store.{}.events\"", rig.store.identity().id);
+    let problem = async || relay.status().endpoint_problem.unwrap_or_default();
+    until("the problem", async || problem().await.to_lowercase().contains(&forbidden.to_lowercase())).await;
+    assert!(problem().await.ends_with("give this user that permission"), "{}", problem().await);
+    assert_eq!(relay.status().problem, None);
+    let log = Subscription::open(&connect(&rig, "projector").await, STREAM).await.unwrap();
+    let error = log.read_all(0, 10, &Filter::all()).await.unwrap_err();
+    assert!(error.to_string().contains("or its user may not listen"), "{error}");
+
+    rig.server.restart_with(|builder| builder.replace_config(&whole)).await.unwrap();
+    until("it to be heard", async || relay.status().endpoint_problem.is_none()).await;
+    let all = Filter::all();
+    until("the event", async || log.read_all(0, 10, &all).await.is_ok_and(|page| page.events.len() == 1)).await;
+    relaying.shutdown().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

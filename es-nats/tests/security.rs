@@ -5,13 +5,13 @@ mod support;
 use std::{
     fmt::Debug,
     net::{IpAddr, UdpSocket},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{Error, Retry};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport};
-use support::{Teller, deposit, memory, serve, until, within};
+use support::{PATIENCE, Teller, deposit, malformed, memory, serve, until, within};
 use test_servers::NatsVersion;
 use tokio::{
     io::{AsyncReadExt, AsyncWriteExt},
@@ -92,6 +92,40 @@ async fn who_is_no_longer_let_in_is_told_so_and_does_not_keep_knocking() {
     let before = knocks();
     tokio::time::sleep(Duration::from_millis(500)).await;
     assert!(knocks() <= before.max(2), "{} attempts", knocks());
+}
+
+#[tokio::test]
+async fn a_user_that_is_removed_while_connected_is_refused_until_it_is_there_again() {
+    let users = |names: &[&str]| {
+        let users: Vec<_> = names.iter().map(|name| format!("{{ user: {name}, password: p }}")).collect();
+        format!("authorization {{ users: [{}] }}", users.join(", "))
+    };
+    let both = users(&["bank", "web"]);
+    let mut server = test_servers::NatsServer::builder().config(&both).start().await.unwrap();
+    let (teller, store) = (Teller::default(), memory());
+    let bank = Nats::connect(with_user(&server, "bank:p")).await.unwrap();
+    let serving = NatsServer::new(&bank, &store).serve(teller.server(store.clone())).start().await.unwrap();
+    let web = Nats::connect(with_user(&server, "web:p")).await.unwrap();
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&web));
+    accounts.deposit(deposit("a", 1)).await.unwrap();
+    let call = async || within("an answer", accounts.deposit(deposit("a", 1)).timeout(PATIENCE).into_future()).await;
+
+    server.reload_with(|builder| builder.replace_config(&users(&["bank"]))).await.unwrap();
+    until("the refusal", async || matches!(call().await, Err(Error::Refused { .. }))).await;
+    let knocks = || server.log().matches("authentication error").count();
+    let (asked, before) = (teller.asked(), knocks());
+    let watched = Instant::now();
+    while watched.elapsed() < Duration::from_secs(1) {
+        let error = call().await.unwrap_err();
+        assert!(matches!(&error, Error::Refused { why, .. } if why.contains("renew them")), "{error}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    assert!(knocks() <= before + 2, "{} attempts in a second", knocks() - before);
+    assert_eq!(teller.asked(), asked);
+
+    server.reload_with(|builder| builder.replace_config(&both)).await.unwrap();
+    until("it to be let in", async || call().await.is_ok()).await;
+    assert_eq!(serving.state(), es_nats::ServingState::Serving);
 }
 
 #[tokio::test]
@@ -219,18 +253,8 @@ async fn a_malformed_message_does_not_silence_a_server() {
     let serving = serve(&server, &teller, store, |server| server).await;
     let accounts = support::client(&server).await;
     accounts.deposit(deposit("a", 1)).await.unwrap();
-    for header in [&b"NATS/1.0\r\nX: a\rb\r\n\r\n"[..], b"NATS/1.0\r\nX: \xff\r\n\r\n", b"NATS/1.0\r\nno colon\r\n\r\n"]
-    {
-        let mut attacker = TcpStream::connect(("127.0.0.1", server.port())).await.unwrap();
-        attacker.write_all(b"CONNECT {\"headers\":true,\"verbose\":false}\r\n").await.unwrap();
-        let head = format!("HPUB bank.v1.AccountCommandService.Deposit r {} {}\r\n", header.len(), header.len());
-        attacker.write_all(&[head.as_bytes(), header, b"\r\nPING\r\n"].concat()).await.unwrap();
-        let mut said = Vec::new();
-        while !contains(&said, "PONG") {
-            let mut buffer = [0; 1024];
-            let bytes = attacker.read(&mut buffer).await.unwrap();
-            said.extend_from_slice(&buffer[..bytes]);
-        }
+    for header in [malformed::PANICS, b"NATS/1.0\r\nX: \xff\r\n\r\n", b"NATS/1.0\r\nno colon\r\n\r\n"] {
+        malformed::send(&server, "bank.v1.AccountCommandService.Deposit", header).await;
         until("it to serve again", async || {
             accounts.deposit(deposit("a", 1)).timeout(Duration::from_millis(200)).await.is_ok()
         })

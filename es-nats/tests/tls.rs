@@ -2,10 +2,12 @@
 
 mod support;
 
+use std::time::{Duration, Instant};
+
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{Error, Retry};
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport, Serving};
-use support::{Teller, deposit, memory, tap::Tap, within};
+use support::{PATIENCE, Teller, deposit, memory, tap::Tap, until, within};
 use test_servers::{Certificates, Demand, Identity};
 
 struct Bank {
@@ -90,6 +92,65 @@ async fn a_client_whose_certificate_is_missing_expired_or_strange_is_refused_and
         }
         assert_eq!(bank.teller.asked(), 0);
     }
+}
+
+#[tokio::test]
+async fn a_certificate_that_is_no_longer_trusted_is_refused_until_it_is_again() {
+    let made = Certificates::new().unwrap();
+    for demand in [Demand::Certificate, Demand::User] {
+        let mut bank = bank(&made, demand).await;
+        let tap = Tap::to(&bank.server).await;
+        let nats = Nats::connect(trusted(&made, &tap.url().replace("nats://", "tls://"))).await.unwrap();
+        let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+        accounts.deposit(deposit("a", 1)).await.unwrap();
+        let call =
+            async || within("an answer", accounts.deposit(deposit("a", 1)).timeout(PATIENCE).into_future()).await;
+
+        let trusting = made.config(&made.server, demand);
+        let [ours, another] = [&made.ca, &made.other_ca].map(|ca| format!("ca_file: \"{}\"", ca.display()));
+        assert!(trusting.contains(&ours));
+        let distrusting = trusting.replace(&ours, &another);
+        bank.server.reload_with(|builder| builder.replace_config(&distrusting)).await.unwrap();
+        tap.cut();
+        until("the refusal", async || matches!(call().await, Err(Error::Refused { .. }))).await;
+        let (asked, knocks) = (bank.teller.asked(), tap.connections());
+        let watched = Instant::now();
+        while watched.elapsed() < Duration::from_secs(1) {
+            let error = call().await.unwrap_err();
+            assert!(matches!(&error, Error::Refused { why, .. } if why.contains("client_certificate()")), "{error}");
+            assert_eq!(error.retry(), Retry::Never);
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        assert!(tap.connections() <= knocks + 2, "{} attempts in a second", tap.connections() - knocks);
+        assert_eq!(bank.teller.asked(), asked);
+
+        bank.server.reload_with(|builder| builder.replace_config(&trusting)).await.unwrap();
+        until("it to be let in", async || call().await.is_ok()).await;
+    }
+}
+
+#[tokio::test]
+async fn a_certificate_that_expires_is_refused_until_its_file_is_renewed() {
+    let made = Certificates::new().unwrap();
+    let bank = bank(&made, Demand::Certificate).await;
+    let (tap, folder) = (Tap::to(&bank.server).await, tempfile::tempdir().unwrap());
+    let shown = Identity { certificate: folder.path().join("pem"), key: folder.path().join("key") };
+    let show = |identity: &Identity| {
+        std::fs::copy(&identity.key, &shown.key).unwrap();
+        std::fs::copy(&identity.certificate, &shown.certificate).unwrap();
+    };
+    show(&made.client);
+    let url = tap.url().replace("nats://", "tls://");
+    let nats = Nats::connect(showing(NatsOptions::new(url).tls_roots(&made.ca), &shown)).await.unwrap();
+    let accounts = AccountCommandServiceClient::new(NatsTransport::new(&nats));
+    let call = async || within("an answer", accounts.deposit(deposit("a", 1)).timeout(PATIENCE).into_future()).await;
+    call().await.unwrap();
+    show(&made.expired_client);
+    tap.cut();
+    let expired = |why: &str| why.contains("CertificateExpired") && why.contains("client_certificate()");
+    until("the refusal", async || matches!(call().await, Err(Error::Refused { why, .. }) if expired(&why))).await;
+    show(&made.client);
+    until("it to be let in", async || call().await.is_ok()).await;
 }
 
 #[tokio::test]

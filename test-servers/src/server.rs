@@ -165,11 +165,42 @@ impl NatsServer {
         }
     }
 
-    fn launch(&mut self, binary: &Path) -> Result<(), Error> {
-        self.logged = self.log().len();
+    /// Lets the running server read its configuration again (`SIGHUP`), with changed settings: other users, other
+    /// certificates. It cuts the connections of users who are gone, and leaves the others.
+    ///
+    /// # Errors
+    ///
+    /// It does not take the configuration, or does not say that it has in time.
+    pub async fn reload_with(
+        &mut self,
+        change: impl FnOnce(NatsServerBuilder) -> NatsServerBuilder,
+    ) -> Result<(), Error> {
+        self.builder = change(self.builder.clone());
+        self.write_config()?;
+        let logged = self.log().len();
+        if let Some(process) = &mut self.process {
+            process.signal(Signal::HUP);
+        }
+        let deadline = Instant::now() + PATIENCE;
+        while !self.log().get(logged..).is_some_and(|log| log.contains("Reloaded server configuration")) {
+            if Instant::now() > deadline {
+                return Err(self.not_ready(format!("did not take its configuration within {PATIENCE:?}")));
+            }
+            sleep(POLL).await;
+        }
+        Ok(())
+    }
+
+    fn write_config(&self) -> Result<PathBuf, Error> {
         let config = self.folder.path().join("nats.conf");
         let text = self.builder.text(self.port, self.monitor, &self.store_dir());
         fs::write(&config, text).map_err(Error::io("write the configuration of nats-server"))?;
+        Ok(config)
+    }
+
+    fn launch(&mut self, binary: &Path) -> Result<(), Error> {
+        self.logged = self.log().len();
+        let config = self.write_config()?;
         let log = File::options().create(true).append(true).open(self.log_path());
         let log = log.map_err(Error::io("open the log of nats-server"))?;
         let mut program = Command::new(binary);

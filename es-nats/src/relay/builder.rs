@@ -14,6 +14,7 @@ use super::{Inner, Origin, Relay, RelayStatus, settings};
 use crate::{
     Nats,
     event_subject::{PREFIX, check_prefix},
+    store_endpoint::Endpoint,
 };
 
 const LEASE: Duration = Duration::from_secs(10);
@@ -98,16 +99,19 @@ impl RelayBuilder {
         let registration =
             Registration { name: name.clone(), partitions: 1, events: Vec::new(), store: identity, start: 0 };
         store.register(registration).await?;
+        let checkpoints = Arc::new(store.clone());
+        let store: Arc<dyn EventStore> = Arc::new(store.clone());
         Ok(Relay(Arc::new(Inner {
             name: name.into(),
+            endpoint: Arc::new(Endpoint::new(nats.clone(), store.clone())),
             nats,
             config,
             prefix,
             lease,
             owner: Uuid::now_v7(),
             identity,
-            store: Arc::new(store.clone()),
-            checkpoints: Arc::new(store.clone()),
+            store,
+            checkpoints,
             work: Default::default(),
             status: RelayStatus { stream, ..RelayStatus::default() }.into(),
         })))

@@ -1,8 +1,9 @@
 //! Messages of the stream beside the events of the store.
 
-use std::{ops::RangeInclusive, vec};
+use std::{error::Error as _, ops::RangeInclusive, vec};
 
 use async_nats::jetstream::{
+    context::RequestError,
     message::StreamMessage,
     stream::{RawMessageError, RawMessageErrorKind, Stream},
 };
@@ -34,16 +35,18 @@ impl Inner {
         let mut messages = stream::iter(messages).buffered(ASKED);
         let mut events = Events { store, page: Vec::new().into_iter() };
         while let Some((sequence, message)) = messages.next().await {
-            match there(message)? {
-                None => found.miss(sequence),
-                Some(message) => {
-                    let why = match events.at(sequence).await? {
-                        Some(event) => self.differs(&message, &event),
-                        None => Some("the store has no such event".into()),
-                    };
-                    found.differing.extend(why.map(|why| (sequence, why)));
+            let why = match there(message)? {
+                There::Nothing => {
+                    found.miss(sequence);
+                    None
                 }
-            }
+                There::Unreadable(why) => Some(format!("it can't be read ({why})")),
+                There::Message(message) => match events.at(sequence).await? {
+                    Some(event) => self.differs(&message, &event),
+                    None => Some("the store has no such event".into()),
+                },
+            };
+            found.differing.extend(why.map(|why| (sequence, why)));
         }
         Ok(())
     }
@@ -75,11 +78,26 @@ impl Inner {
     }
 }
 
-fn there(message: Result<StreamMessage, RawMessageError>) -> Result<Option<StreamMessage>> {
-    match message {
-        Ok(message) => Ok(Some(message)),
-        Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => Ok(None),
-        Err(error) => Err(unavailable(error)),
+/// What the stream has at a sequence.
+enum There {
+    Message(StreamMessage),
+    Nothing,
+    /// A message with headers that are none.
+    Unreadable(String),
+}
+
+fn there(message: Result<StreamMessage, RawMessageError>) -> Result<There> {
+    let error = match message {
+        Ok(message) => return Ok(There::Message(message)),
+        Err(error) => error,
+    };
+    match (error.kind(), error.source()) {
+        (RawMessageErrorKind::NoMessageFound, _) => Ok(There::Nothing),
+        // The server has answered, and with something else than an error.
+        (RawMessageErrorKind::Other, Some(cause)) if !cause.is::<RequestError>() => {
+            Ok(There::Unreadable(cause.to_string()))
+        }
+        _ => Err(unavailable(error)),
     }
 }
 

@@ -27,9 +27,12 @@ use tokio::sync::Mutex;
 use uuid::Uuid;
 
 pub(crate) use self::origin::Origin;
-use self::session::{Session, connection_of};
+use self::session::Session;
 pub use self::{builder::RelayBuilder, status::RelayStatus, verify::Verified};
-use crate::{Nats, store_endpoint::Serving};
+use crate::{
+    Nats,
+    store_endpoint::{Endpoint, Serving},
+};
 
 /// Events read at once.
 const PAGE: usize = 500;
@@ -58,7 +61,8 @@ const RECONNECTED: Duration = Duration::from_millis(50);
 /// Its body is an [`Envelope`](crate::Envelope), its sequence in the stream the event's position, its subject
 /// `evt.{tenant or %}.{package or %}.{Aggregate}.{Event}.{id}`, each part escaped. An event larger than the server takes
 /// is published without its payload. The relay hands out stored events on `es.store.{store id}.events`, so that readers
-/// get it whole, and what the stream has lost.
+/// get it whole, and what the stream has lost. Where its user may not listen there, it relays all the same, and its
+/// [`status`](Self::status) says so.
 ///
 /// # What is promised
 /// The stream is a copy of the store: each message is only taken right behind the event before it. Whenever there is
@@ -70,6 +74,8 @@ const RECONNECTED: Duration = Duration::from_millis(50);
 /// - ahead of the store, or has other events: the store was restored to an older state;
 /// - gone, empty or purged, though it had events: [`reseed`](Self::reseed) makes it anew;
 /// - of another store: it needs another name.
+///
+/// Then it hands out no stored events either: readers of that stream would get those of another log.
 ///
 /// A stream of other settings is [`Error::Refused`].
 ///
@@ -93,6 +99,7 @@ struct Inner {
     identity: StoreIdentity,
     store: Arc<dyn EventStore>,
     checkpoints: Arc<dyn CheckpointStore>,
+    endpoint: Arc<Endpoint>,
     /// One page at a time, also when several clones are run.
     work: Mutex<Work>,
     status: Shared<RelayStatus>,
@@ -133,7 +140,8 @@ impl Relay {
 
     /// What is known of the stream; how far behind it is, the [`Running`](es_core::Running) tells.
     pub fn status(&self) -> RelayStatus {
-        self.0.status.lock().unwrap_or_else(PoisonError::into_inner).clone()
+        let status = self.0.status.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        RelayStatus { endpoint_problem: self.0.endpoint.problem(), ..status }
     }
 }
 
@@ -147,14 +155,14 @@ impl Inner {
         }
         let work = &mut *self.work.lock().await;
         if work.serving.is_none() {
-            work.serving = Some(Serving::start(&self.nats, self.store.clone()).await?);
+            work.serving = Some(self.endpoint.serve().await?);
         }
         let advanced = self.nats.link().explained(self.page(work, store)).await;
         if advanced.is_err() {
             // The next session finds out what became of the messages that are under way.
             work.stop();
         }
-        self.note(work, advanced.as_ref().err());
+        self.note(work, &advanced);
         advanced
     }
 
@@ -167,7 +175,7 @@ impl Inner {
             self.remember(work, false).await?;
             return Ok(Progress::at(acked).caught_up(true).again_after(LOOK));
         }
-        if work.session.is_none() && connection_of(self.nats.client()).is_err() {
+        if work.session.is_none() && self.nats.connection().connects().is_err() {
             // No failure to wait longer and longer after: it is gone on as soon as there is a connection.
             return Ok(Progress::at(self.confirmed(work).await?).again_after(RECONNECTED));
         }

@@ -1,5 +1,7 @@
 //! Where the stream ends, and whether what it has is ours: asked before anything is published.
 
+use std::sync::Arc;
+
 use async_nats::jetstream::{
     self, ErrorCode,
     context::{CreateStreamErrorKind, GetStreamErrorKind},
@@ -9,11 +11,12 @@ use es_core::{Error, EventLog, Result};
 
 use super::{
     Inner, Origin, origin,
-    session::{PATIENCE, Session, as_long_as_connected, connection_of, largest_envelope},
+    session::{PATIENCE, Session, as_long_as_connected, largest_envelope},
     settings,
     verify::Verified,
 };
 use crate::{
+    connection::Connection,
     envelope::EnvelopeWriter,
     errors::{diverged, unavailable},
 };
@@ -33,13 +36,19 @@ const SETTLED: [ErrorCode; 3] =
 impl Inner {
     /// Begins to publish after what the stream has, if all of that is ours. Up to `confirmed`, it was.
     pub(super) async fn open(&self, store: &dyn EventLog, confirmed: u64) -> Result<Session> {
-        let client = self.nats.client();
-        let connects = connection_of(client)?;
-        as_long_as_connected(client, connects, self.open_over(store, confirmed, connects)).await
+        let connection = self.nats.connection();
+        let connects = connection.connects()?;
+        as_long_as_connected(&connection, connects, self.open_over(store, confirmed, &connection, connects)).await
     }
 
-    async fn open_over(&self, store: &dyn EventLog, confirmed: u64, connects: u64) -> Result<Session> {
-        let client = self.nats.client();
+    async fn open_over(
+        &self,
+        store: &dyn EventLog,
+        confirmed: u64,
+        connection: &Arc<Connection>,
+        connects: u64,
+    ) -> Result<Session> {
+        let client = &connection.client;
         if !client.is_server_compatible(2, 10, 0) {
             let version = client.server_info().version;
             let why = "a relay needs 2.10 or newer; update the server".into();
@@ -77,7 +86,7 @@ impl Inner {
             );
         }
         let writer = EnvelopeWriter::new(&self.identity);
-        Session::begin(client, connects, writer, config, &self.prefix, last).await
+        Session::begin(connection, connects, writer, config, &self.prefix, last).await
     }
 
     /// The stream; made if there is none and there never was.

@@ -1,10 +1,9 @@
 //! Publishing in order, many messages under way at once, as long as there is no doubt.
 
-use std::{pin::pin, sync::atomic::Ordering, time::Duration};
+use std::{pin::pin, sync::Arc, time::Duration};
 
 use async_nats::{
     Client, HeaderMap, HeaderValue, Message, StatusCode, Subscriber,
-    connection::State,
     header::NATS_EXPECTED_LAST_SEQUENCE,
     jetstream::{ErrorCode, stream::Config},
 };
@@ -15,8 +14,7 @@ use serde::Deserialize;
 use tokio::time::{Instant, timeout, timeout_at};
 
 use super::window::Window;
-use crate::errors::unavailable;
-use crate::{envelope::EnvelopeWriter, event_subject::event_subject};
+use crate::{connection::Connection, envelope::EnvelopeWriter, errors::unavailable, event_subject::event_subject};
 
 /// Without an answer for so long, a server is taken for gone. To be wrong costs some questions.
 pub(super) const PATIENCE: Duration = Duration::from_secs(3);
@@ -38,7 +36,7 @@ pub(super) fn largest_envelope(client: &Client, config: &Config) -> usize {
 /// One run of publishing. It ends with the first doubt: what was not acknowledged by then may be stored or not.
 #[derive(Debug)]
 pub(super) struct Session {
-    client: Client,
+    connection: Arc<Connection>,
     connects: u64,
     begun: Instant,
     acks: Subscriber,
@@ -59,18 +57,10 @@ struct Answer<'a> {
     error: Option<async_nats::jetstream::Error>,
 }
 
-/// Which connection this is; another one is another session.
-pub(super) fn connection_of(client: &Client) -> Result<u64> {
-    match client.connection_state() {
-        State::Connected => Ok(client.statistics().connects.load(Ordering::Relaxed)),
-        _ => Err(Error::Unavailable { why: "not connected to NATS".into() }),
-    }
-}
-
 /// Awaits what is asked of the server, as long as the connection is the one it is asked over: on another one, no answer
 /// comes any more.
 pub(super) async fn as_long_as_connected<T>(
-    client: &Client,
+    connection: &Connection,
     connects: u64,
     asking: impl Future<Output = Result<T>>,
 ) -> Result<T> {
@@ -78,7 +68,7 @@ pub(super) async fn as_long_as_connected<T>(
     loop {
         match timeout(LOOK, &mut asking).await {
             Ok(answered) => return answered,
-            Err(_) if connection_of(client).is_ok_and(|now| now == connects) => {}
+            Err(_) if connection.connects().is_ok_and(|now| now == connects) => {}
             Err(_) => return Err(lost()),
         }
     }
@@ -91,17 +81,17 @@ fn lost() -> Error {
 impl Session {
     /// Begins to publish after a position, to a stream that ends there.
     pub(super) async fn begin(
-        client: &Client,
+        connection: &Arc<Connection>,
         connects: u64,
         writer: EnvelopeWriter,
         config: &Config,
         prefix: &str,
         after: u64,
     ) -> Result<Self> {
-        let inbox = client.new_inbox();
-        let acks = client.subscribe(format!("{inbox}.*")).await.map_err(unavailable)?;
+        let inbox = connection.client.new_inbox();
+        let acks = connection.client.subscribe(format!("{inbox}.*")).await.map_err(unavailable)?;
         Ok(Self {
-            client: client.clone(),
+            connection: connection.clone(),
             connects,
             begun: Instant::now(),
             acks,
@@ -120,7 +110,7 @@ impl Session {
 
     /// Whether the connection is still the one it began with.
     fn is_current(&self) -> bool {
-        connection_of(&self.client).is_ok_and(|connects| connects == self.connects)
+        self.connection.connects().is_ok_and(|connects| connects == self.connects)
     }
 
     /// Publishes the event after the last one, once there is room for it.
@@ -143,7 +133,7 @@ impl Session {
         let mut headers = HeaderMap::new();
         headers.insert(NATS_EXPECTED_LAST_SEQUENCE, HeaderValue::from(position - 1));
         let reply = format!("{}.{position}", self.inbox);
-        let sending = self.client.publish_with_reply_and_headers(subject, reply, headers, body);
+        let sending = self.connection.client.publish_with_reply_and_headers(subject, reply, headers, body);
         timeout(PATIENCE, sending).await.map_err(|_| self.silent())?.map_err(unavailable)?;
         self.window.sent(&event.meta, bytes);
         while let Some(ack) = self.acks.next().now_or_never() {
@@ -157,7 +147,7 @@ impl Session {
     /// # Errors
     /// [`Refused`](Error::Refused) when even that is too large: its metadata is.
     fn body(&mut self, event: &RecordedEvent) -> Result<Bytes> {
-        let limit = largest_envelope(&self.client, &self.config);
+        let limit = largest_envelope(&self.connection.client, &self.config);
         if event.payload.len() < limit {
             let whole = self.writer.whole(event);
             if whole.len() <= limit {

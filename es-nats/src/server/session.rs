@@ -100,7 +100,7 @@ impl Session {
         let name = self.candidates[at].name.clone();
         let metadata = membership::announcement(&server.store);
         let service = Description { name, description: route.name(), metadata, endpoints };
-        self.discoveries.push(Discovery::start(client, service).await?);
+        self.discoveries.push(Discovery::start(&client, service).await?);
         Ok(())
     }
 
@@ -154,7 +154,7 @@ impl Session {
         }
         work.gate.empty().await;
         drop(self.discoveries);
-        flush(self.nats.client()).await;
+        flush(&self.nats.client()).await;
         Ended::Told
     }
 

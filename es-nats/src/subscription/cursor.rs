@@ -184,8 +184,8 @@ impl Cursor {
 
     /// Takes what is there, at most so many messages.
     async fn fetch(&mut self, most: usize, deleted: &[u64]) -> Result<End> {
-        let client = self.source.nats().client();
-        let batch = Batch::request(client, &self.consumer, most, self.bytes_at_once()).await?;
+        let connection = self.source.nats().connection();
+        let batch = Batch::request(&connection.client, &self.consumer, most, self.bytes_at_once()).await?;
         Ok(self.take_in(batch, deleted).await.unwrap_or_else(End::Stuck))
     }
 

@@ -20,7 +20,7 @@ use crate::{
     Content, Envelope, Nats,
     errors::{diverged, unavailable},
     relay::Origin,
-    store_endpoint::stored_event,
+    stored_event::stored_event,
 };
 
 /// The server's error code for a stream that is not there.
@@ -32,7 +32,7 @@ pub(super) const REMEMBERED: Duration = Duration::from_secs(300);
 #[derive(Clone)]
 pub(super) struct Source {
     nats: Nats,
-    stream: Stream,
+    stream: String,
     prefix: String,
     store: Uuid,
     /// As the stream said the last time: a restore that the stream outlives begins another epoch.
@@ -66,7 +66,7 @@ impl Source {
         let head = state.last_sequence;
         let (store, origin) = (origin.store.id, Arc::new(Mutex::new(origin)));
         let last_commit = Arc::default();
-        Ok((Self { nats: nats.clone(), prefix, store, origin, created, last_commit, stream }, head))
+        Ok((Self { nats: nats.clone(), stream: name, prefix, store, origin, created, last_commit }, head))
     }
 
     pub(super) fn nats(&self) -> &Nats {
@@ -74,7 +74,7 @@ impl Source {
     }
 
     pub(super) fn stream(&self) -> &str {
-        &self.stream.cached_info().config.name
+        &self.stream
     }
 
     pub(super) fn prefix(&self) -> &str {
@@ -83,7 +83,7 @@ impl Source {
 
     /// Bytes of the largest message the server takes.
     pub(super) fn largest_message(&self) -> usize {
-        self.nats.client().max_payload()
+        self.nats.max_payload()
     }
 
     /// Whose events these are.
@@ -104,7 +104,7 @@ impl Source {
     /// As [`head`](Self::head), when the stream ends here, and looks where a commit ends if that is not known.
     pub(super) async fn whole(&self, end: u64) -> Result<u64> {
         if end > self.last_commit().1 {
-            match self.stream.get_raw_message(end).await {
+            match self.over().await?.get_raw_message(end).await {
                 // What is no event of ours is told to readers that want it.
                 Ok(message) => drop(Envelope::decode(&message.payload).map(|envelope| self.note(&envelope.meta))),
                 Err(error) if error.kind() == RawMessageErrorKind::NoMessageFound => {}
@@ -140,15 +140,20 @@ impl Source {
         let State { first_sequence, last_sequence, deleted_count, .. } = self.info().await?.state;
         let mut deleted = Vec::new();
         if deleted_count.is_some_and(|count| count > 0) {
-            let details = self.stream.info_builder().with_deleted(true).fetch().await.map_err(unavailable)?;
+            let details = self.over().await?.info_builder().with_deleted(true).fetch().await.map_err(unavailable)?;
             deleted = details.info.state.deleted.unwrap_or_default();
             deleted.sort_unstable();
         }
         Ok(Extent { first: first_sequence, last: last_sequence, deleted })
     }
 
+    /// The stream over the present connection. Nothing is asked.
+    async fn over(&self) -> Result<Stream<()>> {
+        self.nats.jetstream().get_stream_no_info(&self.stream).await.map_err(unavailable)
+    }
+
     async fn info(&self) -> Result<Info> {
-        let info = self.stream.get_info().await.map_err(unavailable)?;
+        let info = self.over().await?.get_info().await.map_err(unavailable)?;
         let (origin, _) = described(&info.config)?;
         if origin.store.id != self.store || info.created.unix_timestamp_nanos() != self.created {
             let why = format!(
@@ -176,7 +181,7 @@ impl Source {
             headers_only,
             ..pull::Config::default()
         };
-        let consumer = self.stream.create_consumer(config).await.map_err(unavailable)?;
+        let consumer = self.over().await?.create_consumer(config).await.map_err(unavailable)?;
         let echoed = &consumer.cached_info().config;
         // A server that does not know several filters leaves them out, and would send everything.
         if echoed.filter_subjects != filter_subjects && [echoed.filter_subject.clone()] != *filter_subjects {
@@ -209,7 +214,7 @@ impl Source {
 
     /// An event that the stream does not have, from its store.
     pub(super) async fn fetch(&self, position: u64) -> Result<RecordedEvent> {
-        let envelope = stored_event(self.nats.client(), &self.origin().store, position).await?;
+        let envelope = stored_event(&self.nats.connection().client, &self.origin().store, position).await?;
         envelope.into_event().ok_or_else(|| Error::Corrupt {
             what: format!("event at position {position}"),
             why: "its store has answered without its content".into(),

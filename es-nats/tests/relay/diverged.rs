@@ -1,11 +1,13 @@
 //! Streams that are not, or no longer, a copy of the store.
 
 use async_nats::jetstream::stream::Config;
-use es_core::{EventLog, Runner, runner::Running};
-use es_nats::{Envelope, Relay};
+use es_core::{EventLog, Filter, Retry, Runner, runner::Running};
+use es_nats::{Envelope, Relay, Subscription};
 use es_sqlite::SqliteStore;
 
-use crate::support::{Rig, STREAM, append, assert_equal, faulted, faulted_as, fill, log, messages, reached};
+use crate::support::{
+    Rig, STREAM, append, assert_equal, faulted, faulted_as, fill, log, malformed, messages, reached, until,
+};
 
 fn run(store: &SqliteStore, relay: &Relay) -> Running {
     Runner::new(store.clone()).run(relay.clone()).start().unwrap()
@@ -184,9 +186,12 @@ async fn a_stream_that_no_relay_has_made_or_of_other_settings_is_refused() {
     rig.run_until_equal(&other, "other").await;
     let nats = rig.nats().await;
     let aging = Relay::builder(&nats).stream("other").prefix("other").max_age(std::time::Duration::from_secs(9));
-    let running = run(&rig.store, &aging.build(&rig.store).await.unwrap());
+    let aging = aging.build(&rig.store).await.unwrap();
+    let running = run(&rig.store, &aging);
     let said = faulted_as(&running, "relay:other").await;
     assert!(said.contains("max_age is none, not 9s"), "{said}");
+    let problem = aging.status().endpoint_problem.unwrap();
+    assert!(problem.contains("has not compared the stream with its store yet"), "{problem}");
     running.shutdown().await;
 
     let taken = Relay::builder(&nats).stream("third").build(&rig.store).await.unwrap();
@@ -198,15 +203,20 @@ async fn a_stream_that_no_relay_has_made_or_of_other_settings_is_refused() {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_message_that_someone_else_has_published_stops_the_relay() {
-    let rig = Rig::new().await;
-    fill(&rig.store, 20).await;
-    let running = rig.start().await;
-    rig.equal(&running).await;
-    rig.jetstream().await.publish("evt.a.b.c.d.e", "foreign".into()).await.unwrap().await.unwrap();
-    fill(&rig.store, 40).await;
-    let said = faulted(&running).await;
-    assert!(said.contains("at 21, it has no envelope"), "{said}");
-    running.shutdown().await;
+    for (headers, expected) in [
+        (&b"NATS/1.0\r\nX: a\r\n\r\n"[..], "at 21, it has no envelope"),
+        (malformed::PANICS, "at 21, it can't be read"),
+    ] {
+        let rig = Rig::new().await;
+        fill(&rig.store, 20).await;
+        let running = rig.start().await;
+        rig.equal(&running).await;
+        malformed::send(&rig.server, "evt.a.b.c.d.e", headers).await;
+        fill(&rig.store, 40).await;
+        let said = faulted(&running).await;
+        assert!(said.contains(expected), "{said}");
+        running.shutdown().await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -228,6 +238,44 @@ async fn messages_that_were_deleted_in_the_middle_are_found() {
     let found = relay.verify().await.unwrap();
     assert_eq!(found.missing, [17..=18, 30..=30]);
     assert_eq!((found.first, found.last, found.is_equal()), (1, 60, false));
+    running.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_relay_that_has_stopped_at_another_log_hands_out_no_events_of_its_store_and_says_why() {
+    let rig = Rig::new().await;
+    let nats = rig.nats().await;
+    let relay_of = async |store: &SqliteStore| {
+        let relay = Relay::builder(&nats).stream(STREAM).config(|stream| stream.deny_delete = false);
+        relay.build(store).await.unwrap()
+    };
+    fill(&rig.store, 10).await;
+    let older = backup(&rig, "older.db").await;
+    fill(&rig.store, 20).await;
+    let relay = relay_of(&rig.store).await;
+    rig.run_until_equal(&relay, STREAM).await;
+    rig.stream().await.delete_message(15).await.unwrap();
+    let readers = Subscription::open(&nats, STREAM).await.unwrap();
+
+    append(&older, 500, 10).await;
+    let wrong = relay_of(&older).await;
+    let running = run(&older, &wrong);
+    let said = faulted(&running).await;
+    assert!(said.contains("at 11, it has another event"), "{said}");
+    for filter in [Filter::all(), Filter::all().stream_types(["bank.v1.Account"])] {
+        let error = readers.read_all(10, 20, &filter).await.unwrap_err();
+        assert_eq!(error.retry(), Retry::Safe);
+        assert!(error.to_string().contains("no message 15, and it can't be fetched from its store"), "{error}");
+        assert!(error.to_string().contains(&said), "{error}");
+    }
+    assert_eq!(wrong.status().endpoint_problem, Some(said));
+    running.shutdown().await;
+
+    let running = run(&rig.store, &relay);
+    rig.relayed(&running).await;
+    until("the event", async || readers.read_all(10, 20, &Filter::all()).await.is_ok()).await;
+    assert_eq!(readers.read_all(10, 20, &Filter::all()).await.unwrap().events, log(&rig.store).await[10..]);
+    assert_eq!(relay.status().endpoint_problem, None);
     running.shutdown().await;
 }
 

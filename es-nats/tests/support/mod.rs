@@ -4,6 +4,7 @@
 
 mod compare;
 mod events;
+pub mod malformed;
 pub mod memory;
 pub mod process;
 mod rig;

@@ -2,7 +2,7 @@
 
 use std::sync::{
     Arc, Mutex,
-    atomic::{AtomicBool, Ordering},
+    atomic::{AtomicBool, AtomicUsize, Ordering},
 };
 
 use tokio::{
@@ -17,6 +17,7 @@ pub struct Tap {
     port: u16,
     sent: Arc<Mutex<Vec<u8>>>,
     deaf: Arc<AtomicBool>,
+    connections: Arc<AtomicUsize>,
     cut: watch::Sender<u32>,
     accepting: JoinHandle<()>,
 }
@@ -28,8 +29,11 @@ impl Tap {
         let (sent, deaf) = (Arc::new(Mutex::new(Vec::new())), Arc::new(AtomicBool::new(false)));
         let cut = watch::Sender::new(0);
         let (noting, losing, cuts, server) = (sent.clone(), deaf.clone(), cut.clone(), server.port());
+        let connections = Arc::new(AtomicUsize::new(0));
+        let counting = connections.clone();
         let accepting = tokio::spawn(async move {
             while let Ok((client, _)) = listener.accept().await {
+                counting.fetch_add(1, Ordering::SeqCst);
                 let Ok(server) = TcpStream::connect(("127.0.0.1", server)).await else { continue };
                 let (sent, deaf, mut cut) = (noting.clone(), losing.clone(), cuts.subscribe());
                 tokio::spawn(async move {
@@ -40,7 +44,7 @@ impl Tap {
                 });
             }
         });
-        Self { port, sent, deaf, cut, accepting }
+        Self { port, sent, deaf, connections, cut, accepting }
     }
 
     pub fn url(&self) -> String {
@@ -54,6 +58,11 @@ impl Tap {
 
     pub fn has_sent(&self, text: &str) -> usize {
         self.sent().windows(text.len()).filter(|window| *window == text.as_bytes()).count()
+    }
+
+    /// How often a client has connected.
+    pub fn connections(&self) -> usize {
+        self.connections.load(Ordering::SeqCst)
     }
 
     /// Loses all that the server says from now on, or no longer.
