@@ -6,6 +6,10 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absence;
 mod cluster;
+mod memory;
+mod partition;
 mod proxy;
+mod storm;
 mod whole;

@@ -20,7 +20,6 @@ use tokio::task::JoinHandle;
 
 use crate::support::{STREAM, Teller, assert_equal, deposit, log, until, within};
 
-const CLIENTS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where each part connects.
@@ -44,9 +43,12 @@ pub(crate) struct Whole {
 }
 
 /// A command's id, and the position of its event.
-type Acknowledged = (String, u64);
+pub(crate) type Acknowledged = (String, u64);
 
 impl Whole {
+    /// How many send commands, one after the other.
+    pub(crate) const CLIENTS: u64 = 4;
+
     /// Connects everything and begins the load.
     pub(crate) async fn start(wiring: &Wiring, relay: impl FnOnce(RelayBuilder) -> RelayBuilder) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -79,7 +81,7 @@ impl Whole {
 
         let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut clients = Vec::new();
-        for client in 0..CLIENTS {
+        for client in 0..Self::CLIENTS {
             let transport = NatsTransport::new(&connect(&wiring.clients).await)
                 .attempt_timeout(Duration::from_millis(300))
                 .timeout(Duration::from_secs(3));
@@ -150,7 +152,7 @@ async fn connect(url: &str) -> Nats {
 }
 
 /// Sends deposits, each until it is acknowledged.
-async fn load(
+pub(crate) async fn load(
     client: u64,
     accounts: AccountCommandServiceClient,
     enough: Arc<AtomicBool>,
