@@ -47,7 +47,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     /// Takes a command in: checks its type and size, decodes it, finds its aggregate.
     ///
     /// # Errors
-    /// [`InvalidRequest`](Error::InvalidRequest), [`Decode`](Error::Decode), [`TooLarge`](Error::TooLarge), or a bad id.
+    /// [`InvalidRequest`](Error::InvalidRequest), [`TooLarge`](Error::TooLarge), or a bad id.
     pub fn receive(
         repository: &'r Repository<A>,
         request: Request,

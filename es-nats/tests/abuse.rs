@@ -10,7 +10,7 @@ use std::{
 use async_nats::HeaderMap;
 use bank::bank::v1::AccountCommandServiceClient;
 use es_core::{
-    Clock, CommandId, Error, EventLog, EventStore, Filter, ManualClock, Retry, Tenant, Timestamp,
+    Clock, CommandId, Error, EventLog, EventStore, Filter, ManualClock, Retry, Status, Tenant, Timestamp,
     wire::{AppError, Response},
 };
 use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport, Permissions, Serving};
@@ -77,6 +77,27 @@ async fn a_request_on_a_subject_with_a_wildcard_in_the_place_of_its_tenant_is_re
         assert_eq!(error.code, "INVALID_ID", "{hostile}: {error:?}");
     }
     assert_eq!(teller.asked(), 0);
+}
+
+#[tokio::test]
+async fn a_request_that_is_no_message_is_refused_in_words_and_the_server_goes_on() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let teller = Teller::default();
+    let _serving = serve(&server, &teller, memory(), |server| server).await;
+    let nats = connect(&server).await;
+    let whole = deposit("account", 1).encode_to_vec();
+    // Groups in groups, of a field that nobody knows; and a length without end.
+    let nested = vec![0x7b_u8; 200_000];
+    let endless = [0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f];
+    for body in [&whole[..3], &[0xff; 100], &endless, &nested, &[0x08, 0x01]] {
+        let asked = nats.client().request(subject(None), body.to_vec().into());
+        let answer = Response::decode(within("the answer", asked).await.unwrap().payload).unwrap();
+        let error = answer.error.unwrap();
+        assert_eq!((&*error.code, error.status()), ("INVALID_REQUEST", Status::InvalidArgument), "{error:?}");
+        assert!(error.message.contains("is no `bank.v1.DepositCommand`: failed to decode"), "{error:?}");
+    }
+    assert_eq!(teller.asked(), 0);
+    assert_eq!(ask(&nats, &subject(None), HeaderMap::new()).await.error, None);
 }
 
 /// A server of all tenants, on a NATS server with a user for each of some.
