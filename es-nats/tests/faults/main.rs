@@ -10,6 +10,7 @@ mod absence;
 mod cluster;
 mod memory;
 mod partition;
+mod programs;
 mod proxy;
 mod storm;
 mod whole;

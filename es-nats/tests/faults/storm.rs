@@ -19,7 +19,7 @@ use tokio::time::sleep;
 
 use crate::{
     support::{Teller, is_long, log, serve, until, within},
-    whole::load,
+    whole::{assert_stored, load},
 };
 
 const CLIENTS: u64 = 100;
@@ -67,12 +67,7 @@ async fn a_hundred_clients_come_back_to_a_restarted_server_one_after_the_other_a
     for client in join_all(clients).await {
         acknowledged.extend(client.unwrap());
     }
-    acknowledged.sort_by_key(|(_, position)| *position);
-    let stored = log(&store).await.into_iter().map(|event| {
-        let command = event.meta.origin().unwrap().command_id.clone().unwrap();
-        (command.to_string(), event.meta.position)
-    });
-    assert_eq!(stored.collect::<Vec<_>>(), acknowledged, "each acknowledged command is in the store once");
+    assert_stored(&log(&store).await, acknowledged);
     within("the shutdown", serving.shutdown()).await;
 }
 

@@ -11,7 +11,7 @@ use tokio::time::timeout;
 use crate::{
     support::{
         NAME, Rig, STREAM, append, assert_equal, is_long,
-        process::{Child, role, until_orphaned},
+        process::{Child, argument, role, until_orphaned},
         until,
     },
     test_name,
@@ -27,8 +27,8 @@ fn one_of_two() {
         return;
     }
     tokio::runtime::Runtime::new().unwrap().block_on(async {
-        let store = SqliteStore::open(std::env::var(FILE).unwrap()).await.unwrap();
-        let nats = Nats::connect(std::env::var(URL).unwrap()).await.unwrap();
+        let store = SqliteStore::open(argument(FILE)).await.unwrap();
+        let nats = Nats::connect(argument(URL)).await.unwrap();
         let lease = Duration::from_millis(300);
         let relay = Relay::builder(&nats).stream(STREAM).lease(lease).build(&store).await.unwrap();
         let running = Runner::new(store).run(relay).start().unwrap();
