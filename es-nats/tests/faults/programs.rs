@@ -11,8 +11,8 @@ use std::{
 };
 
 use bank::bank::v1::{AccountCommandServiceClient, AccountCommandServiceServer, AccountRepository};
-use es_core::{EventLog, Runner, Running};
-use es_nats::{Nats, NatsServer, NatsTransport, Relay};
+use es_core::{EventLog, Retry, Runner, Running};
+use es_nats::{Nats, NatsServer, NatsTransport, Relay, Serving};
 use es_sqlite::{SqliteProjection, SqliteStore};
 use test_servers::NatsServer as Server;
 use tokio::time::sleep;
@@ -42,8 +42,7 @@ fn a_program() {
         let (folder, nats) = (argument(FOLDER), Nats::connect(argument(URL)).await.unwrap());
         if role == "serves" {
             let store = SqliteStore::open(Path::new(&folder).join("bank.db")).await.unwrap();
-            let accounts = AccountCommandServiceServer::new(Teller::default(), AccountRepository::new(store.clone()));
-            let _serving = NatsServer::new(&nats, &store).serve(accounts).start().await.unwrap();
+            let _serving = serve(&nats, &store).await;
             let _relaying = relay(&nats, &store).await;
             println!("ready");
             until_orphaned().await;
@@ -53,6 +52,17 @@ fn a_program() {
             until_orphaned().await;
         }
     });
+}
+
+/// As long as nobody answers who they are, those who serve already may be of another store: then it is tried again.
+async fn serve(nats: &Nats, store: &SqliteStore) -> Serving {
+    loop {
+        let accounts = AccountCommandServiceServer::new(Teller::default(), AccountRepository::new(store.clone()));
+        match NatsServer::new(nats, store).serve(accounts).start().await {
+            Ok(serving) => return serving,
+            Err(error) => assert_eq!(error.retry(), Retry::Safe, "{error}"),
+        }
+    }
 }
 
 async fn relay(nats: &Nats, store: &SqliteStore) -> Running {
