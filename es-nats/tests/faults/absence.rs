@@ -16,7 +16,7 @@ async fn a_server_that_is_away_for_a_minute_costs_no_command_and_no_event() {
     let (mut server, whole) = start().await;
     server.kill();
     let done = whole.done();
-    sleep(Duration::from_secs(if is_long() { 60 } else { 3 })).await;
+    sleep(Duration::from_secs(if is_long() { 60 } else { 2 })).await;
     // One command of each client may have been answered when it went.
     assert!(whole.done() <= done + Whole::CLIENTS, "nothing is acknowledged without a server");
     server.restart().await.unwrap();
@@ -27,7 +27,7 @@ async fn a_server_that_is_away_for_a_minute_costs_no_command_and_no_event() {
 async fn a_server_that_stands_still_costs_no_command_and_no_event() {
     let (mut server, whole) = start().await;
     // In the long form also for longer than it takes to give it up: three questions, ten seconds apart.
-    for time in if is_long() { &[10, 60][..] } else { &[3] } {
+    for time in if is_long() { &[10, 60][..] } else { &[2] } {
         server.stop_signal();
         sleep(Duration::from_secs(*time)).await;
         server.cont_signal();

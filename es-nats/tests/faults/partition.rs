@@ -32,7 +32,7 @@ async fn a_part_that_is_cut_off_in_silence_comes_back_by_itself() {
             eprintln!("{part}: {more} attempts to connect meanwhile");
             assert!(more > 0, "{part} has not noticed");
         } else {
-            sleep(Duration::from_secs(1)).await;
+            sleep(Duration::from_millis(500)).await;
         }
         proxy.calm();
         // For one whose connection lost nothing, and for one that makes another at this moment.
