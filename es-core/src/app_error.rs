@@ -224,6 +224,7 @@ impl From<Error> for AppError {
             Error::Conflict { .. } => (Status::Aborted, "CONFLICT"),
             Error::UniqueTaken { .. } => (Status::AlreadyExists, "UNIQUE_TAKEN"),
             Error::CommandIdReused { .. } => (Status::InvalidArgument, "COMMAND_ID_REUSED"),
+            Error::CommandExpired { .. } => (Status::FailedPrecondition, "COMMAND_EXPIRED"),
             Error::InvalidId { .. } => (Status::InvalidArgument, "INVALID_ID"),
             Error::InvalidRequest { .. } => (Status::InvalidArgument, "INVALID_REQUEST"),
             Error::TooLarge { .. } | Error::TooManyEvents { .. } => (Status::InvalidArgument, "TOO_LARGE"),

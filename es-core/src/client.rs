@@ -176,8 +176,8 @@ pub struct Call<R>(Pending<R>);
 call_options!(Call);
 
 impl<R> Call<R> {
-    /// Gives the command an id: however often it is sent, it is carried out once and answered the same. A bad id is
-    /// reported when the call is awaited.
+    /// Gives the command an id: however often it is sent, it is carried out once and answered the same, for as long as
+    /// answers are kept; what then depends on the [id](CommandId). A bad id is reported when the call is awaited.
     pub fn command_id(mut self, id: impl TryInto<CommandId, Error = Error>) -> Self {
         match id.try_into() {
             Ok(id) => self.0.request.command_id = Some(id),

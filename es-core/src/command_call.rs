@@ -1,5 +1,7 @@
 //! The way of one command through a generated server.
 
+use std::time::Duration;
+
 use prost::Message;
 use sha2::{Digest, Sha256};
 use uuid::Uuid;
@@ -14,6 +16,9 @@ use crate::{
     unit_of_work::{is_creation_conflict, store_roots},
     wire,
 };
+
+/// How far ahead of the store's the clock may be by which a command id was made.
+const CLOCKS_DIFFER: Duration = Duration::from_secs(60 * 60);
 
 /// Which aggregate a command is for.
 #[derive(Debug)]
@@ -42,7 +47,7 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     /// Takes a command in: checks its type and size, decodes it, finds its aggregate.
     ///
     /// # Errors
-    /// [`InvalidRequest`](Error::InvalidRequest), [`Decode`](Error::Decode), [`TooLarge`](Error::TooLarge), or a bad id.
+    /// [`InvalidRequest`](Error::InvalidRequest), [`TooLarge`](Error::TooLarge), or a bad id.
     pub fn receive(
         repository: &'r Repository<A>,
         request: Request,
@@ -78,8 +83,10 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
     /// Gets the aggregate for a decision, when no other command of this program works on it.
     ///
     /// # Errors
-    /// As [`Repository::load`].
+    /// As [`Repository::load`], and [`CommandExpired`](Error::CommandExpired) for a command whose answer may be forgotten;
+    /// [`recorded_or`](Self::recorded_or) tells whether it is.
     pub async fn begin(&mut self) -> Result<(Root<A>, CommandContext)> {
+        self.check_expiry()?;
         let root = self.decision.begin().await?;
         let context = CommandContext::new(
             self.repository.store().clone(),
@@ -89,6 +96,16 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
             self.repository.snapshot_policy(),
         );
         Ok((root, context))
+    }
+
+    /// Refuses a command that was made so long ago that its answer, if it had one, may be forgotten.
+    fn check_expiry(&self) -> Result<()> {
+        let Some(id) = &self.command_id else { return Ok(()) };
+        let answers_since = || self.repository.store().answers_since().saturating_add(CLOCKS_DIFFER);
+        match id.made_at() {
+            Some(made) if made < answers_since() => Err(Error::CommandExpired { command_id: id.clone() }),
+            _ => Ok(()),
+        }
     }
 
     /// The command, for the handler.
@@ -139,6 +156,8 @@ impl<'r, A: Applier, C: Message + Default + Clone> CommandCall<'r, A, C> {
         match self.repository.store().outcome(self.metadata.tenant.as_ref(), id).await {
             Ok(Some(outcome)) if outcome.record.payload_hash == self.hash => self.replay(outcome),
             Ok(Some(_)) => Err(Error::CommandIdReused { command_id: id.clone() }),
+            // Not expired for good, as long as nobody knows.
+            Err(unread) if matches!(error, Error::CommandExpired { .. }) => Err(unread),
             Ok(None) | Err(_) => Err(error),
         }
     }

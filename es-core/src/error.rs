@@ -47,6 +47,17 @@ pub enum Error {
         /// The id.
         command_id: CommandId,
     },
+    /// A command came longer after it was made, by what its id says, than answers to commands are kept. Whether it was
+    /// carried out before is not known any more; now it was not.
+    #[error(
+        "command {command_id} has expired: it was made {}, and what was answered then is forgotten; look at the state, \
+         and send a new command if it is still wanted",
+        when_made(.command_id)
+    )]
+    CommandExpired {
+        /// The id.
+        command_id: CommandId,
+    },
     /// One stream was enlisted twice at once in one command, or is the command's own.
     #[error(
         "{stream} is already part of this command: it is the command's own aggregate, or an earlier guard still has it"
@@ -391,6 +402,10 @@ impl fmt::Debug for Error {
     }
 }
 
+fn when_made(id: &CommandId) -> String {
+    id.made_at().map_or("too long ago".to_owned(), |made| format!("at {made}"))
+}
+
 fn changed_hooks(added: &[String], removed: &[String]) -> String {
     let list = |names: &[String]| format!("`{}`", names.join("`, `"));
     match (added.is_empty(), removed.is_empty()) {
@@ -428,6 +443,7 @@ impl Error {
             Self::Rejected(error) => error.retry(),
             Self::UniqueTaken { .. }
             | Self::CommandIdReused { .. }
+            | Self::CommandExpired { .. }
             | Self::AlreadyEnlisted { .. }
             | Self::StillEnlisted { .. }
             | Self::Unsupported { .. }

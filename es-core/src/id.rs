@@ -2,7 +2,9 @@
 
 use std::{fmt, str::FromStr, sync::Arc};
 
-use crate::Error;
+use uuid::Uuid;
+
+use crate::{Error, Timestamp};
 
 /// The hard ceiling of every id, in bytes of UTF-8. [`Limits::id_bytes`](crate::Limits) sets the working limit below it.
 pub const MAX_ID_BYTES: usize = 1024;
@@ -100,6 +102,11 @@ id! {
 }
 id! {
     /// The id of one command: a command repeated with its id is answered from the record, never carried out twice.
+    ///
+    /// Answers are kept for [a week](crate::store::ANSWERS_ARE_KEPT). An id that says when it was made, a UUIDv7, protects
+    /// after that as well: a command that is sent later than that, by a client that held it back or by someone who has
+    /// captured it, is refused as [expired](Error::CommandExpired). Any other id is taken for a new one once its answer is
+    /// forgotten. So don't give a command the id of a thing that is older than the command.
     CommandId, "command id"
 }
 id! {
@@ -115,12 +122,28 @@ id! {
 impl CommandId {
     /// A new id that no one else has: a UUIDv7.
     pub fn random() -> Self {
-        Self(uuid::Uuid::now_v7().to_string().into())
+        Self(Uuid::now_v7().to_string().into())
+    }
+
+    /// When it was made, to the millisecond and by the clock of whoever made it, if it says so: a UUIDv7 does.
+    ///
+    /// ```
+    /// # use es_core::CommandId;
+    /// let id = CommandId::new("01890a5d-ac96-774b-bcce-b302099a8057")?;
+    /// assert_eq!(id.made_at().unwrap().to_string(), "2023-06-30T03:34:18.518Z");
+    /// assert_eq!(CommandId::new("order-17")?.made_at(), None);
+    /// # Ok::<(), es_core::Error>(())
+    /// ```
+    pub fn made_at(&self) -> Option<Timestamp> {
+        let id = Uuid::try_parse(&self.0).ok().filter(|id| id.get_version_num() == 7)?;
+        let (seconds, nanos) = id.get_timestamp()?.to_unix();
+        let micros = seconds.checked_mul(1_000_000)?.checked_add(u64::from(nanos / 1_000))?;
+        Some(Timestamp::from_micros(i64::try_from(micros).ok()?))
     }
 
     /// The id made of this name, the same each time: a UUIDv5.
     pub(crate) fn made_of(name: &[u8]) -> Self {
-        Self(uuid::Uuid::new_v5(&uuid::Uuid::NAMESPACE_OID, name).to_string().into())
+        Self(Uuid::new_v5(&Uuid::NAMESPACE_OID, name).to_string().into())
     }
 }
 
@@ -132,6 +155,19 @@ mod tests {
     fn an_id_keeps_quotes_dots_stars_and_four_byte_characters() {
         for id in ["o'brien", "a.b.*.>", "\"quoted\"", "🏦", "ß", &"x".repeat(MAX_ID_BYTES)] {
             assert_eq!(AggregateId::new(id).unwrap().as_str(), id);
+        }
+    }
+
+    #[test]
+    fn only_an_id_with_a_time_in_it_says_when_it_was_made() {
+        let made = |id: &str| CommandId::new(id).unwrap().made_at().map(Timestamp::as_micros);
+        let before = Timestamp::from(std::time::SystemTime::now()).as_micros() / 1_000 * 1_000;
+        let now = made(CommandId::random().as_str()).unwrap();
+        assert!((before..before + 60_000_000).contains(&now), "{now}");
+        assert_eq!(made("00000000-0000-7000-8000-000000000000"), Some(0));
+        assert_eq!(made("ffffffff-ffff-7fff-bfff-ffffffffffff"), Some(((1 << 48) - 1) * 1_000));
+        for other in ["order-17", "01890a5d-ac96-474b-bcce-b302099a8057", "01890a5d-ac96-774b-bcce", "1"] {
+            assert_eq!(made(other), None, "{other}");
         }
     }
 

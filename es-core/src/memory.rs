@@ -53,6 +53,8 @@ struct State {
     claims: HashMap<(Option<Tenant>, String, String), StreamKey>,
     snapshots: HashMap<(StreamKey, u64), Snapshot>,
     scheduled: Scheduled,
+    /// Answers recorded before this time were forgotten.
+    answers_since: Option<Timestamp>,
 }
 
 impl MemoryStore {
@@ -71,6 +73,14 @@ impl MemoryStore {
             state: Mutex::default(),
             checkpoints: checkpoints::Checkpoints::default(),
         }))
+    }
+
+    /// Forgets the answers to commands that were recorded before this time, as a store on disk does after a
+    /// [week](crate::store::ANSWERS_ARE_KEPT). By itself, a store in memory forgets none.
+    pub fn forget_answers_before(&self, time: Timestamp) {
+        let mut state = self.state();
+        state.commands.retain(|_, outcome| outcome.recorded_at >= time);
+        state.answers_since = state.answers_since.max(Some(time));
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -271,6 +281,10 @@ impl EventStore for MemoryStore {
         command: &'a CommandId,
     ) -> BoxFuture<'a, Result<Option<Outcome>>> {
         Box::pin(async move { Ok(self.state().commands.get(&(tenant.cloned(), command.clone())).cloned()) })
+    }
+
+    fn answers_since(&self) -> Timestamp {
+        self.state().answers_since.unwrap_or(Timestamp::from_micros(i64::MIN))
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {

@@ -27,9 +27,15 @@ impl ScheduledCommand {
     /// A request to be sent at this time.
     ///
     /// Without an id of its own it gets one made of its tenant, key, time, method and body. Scheduled again with all
-    /// of these the same, it is the same command: once carried out, it is not carried out again.
+    /// of these the same, it is the same command: once carried out, it is not carried out again. An id of its own that
+    /// says when it was made, a UUIDv7, is replaced by one made of it, which can't [expire](Error::CommandExpired) before
+    /// its time has come.
     pub fn new(key: ScheduleKey, due: Timestamp, mut request: Request) -> Self {
-        let id = request.command_id.take().unwrap_or_else(|| made_id(&key, due, &request));
+        let id = match request.command_id.take() {
+            Some(id) if id.made_at().is_some() => CommandId::made_of(id.as_str().as_bytes()),
+            Some(id) => id,
+            None => made_id(&key, due, &request),
+        };
         request.command_id = Some(id.clone());
         Self { key, due, id, request }
     }

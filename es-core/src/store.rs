@@ -7,7 +7,8 @@ use crate::{
     Tenant, Timestamp,
 };
 
-/// For how long a store keeps the answers to commands. A command sent again later than that may be carried out again.
+/// For how long a store keeps the answers to commands. A command sent again later than that is refused as
+/// [expired](crate::Error::CommandExpired) if its id says when it was made, and carried out again if not.
 pub const ANSWERS_ARE_KEPT: Duration = Duration::from_secs(7 * 24 * 60 * 60);
 
 /// A future on the heap, as object-safe traits return it.
@@ -56,6 +57,15 @@ pub trait EventStore: EventLog {
         tenant: Option<&'a Tenant>,
         command: &'a CommandId,
     ) -> BoxFuture<'a, Result<Option<Outcome>>>;
+
+    /// The time since which the store has the answers to all commands; of what was recorded before, some may be forgotten.
+    ///
+    /// It is asked for every command, so it does not wait for the storage. Default: as long ago as
+    /// [`ANSWERS_ARE_KEPT`]. A store that forgets by another clock than its own, or not at all, says so here.
+    fn answers_since(&self) -> Timestamp {
+        let kept = i64::try_from(ANSWERS_ARE_KEPT.as_micros()).unwrap_or(i64::MAX);
+        Timestamp::from_micros(self.now().as_micros().saturating_sub(kept))
+    }
 
     /// The newest usable snapshot of a stream with this fingerprint. Never one ahead of its stream; a damaged one is
     /// as good as none.
@@ -153,6 +163,10 @@ impl<S: EventStore + ?Sized> EventStore for Arc<S> {
         command: &'a CommandId,
     ) -> BoxFuture<'a, Result<Option<Outcome>>> {
         (**self).outcome(tenant, command)
+    }
+
+    fn answers_since(&self) -> Timestamp {
+        (**self).answers_since()
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {

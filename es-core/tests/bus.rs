@@ -51,7 +51,8 @@ async fn a_request_that_is_none_is_refused_with_the_reason() {
     let expected = "invalid request: bank.v1.AccountService.Decide takes `bank.v1.Command`, the request has \
                     `bank.v1.OpenCommand`";
     assert_eq!(answer(wrong).await, expected);
-    let expected = "cannot decode the request `bank.v1.Command` of bank.v1.AccountService.Decide";
+    let expected = "invalid request: the request of bank.v1.AccountService.Decide is no `bank.v1.Command`: failed to \
+                    decode Protobuf message: Command.account_id: invalid varint";
     assert_eq!(answer(Request::new(service, "Decide", [0x0a, 200])).await, expected);
 }
 

@@ -27,6 +27,7 @@ fn errors() -> Vec<(Error, Retry)> {
         (Error::Conflict { stream: stream(), expected: "version 1".into(), actual: 2 }, Safe),
         (Error::UniqueTaken { constraint: "email".into() }, Never),
         (Error::CommandIdReused { command_id: command_id.clone() }, Never),
+        (Error::CommandExpired { command_id: command_id.clone() }, Never),
         (Error::AlreadyEnlisted { stream: stream() }, Never),
         (Error::StillEnlisted { stream: stream() }, Never),
         (Error::Unsupported { what: "snapshots" }, Never),

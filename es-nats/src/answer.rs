@@ -46,6 +46,7 @@ fn restore(error: AppError, route: &impl Fn() -> String, command: Option<&Comman
         (Status::Unimplemented, "NOT_SERVED", _) => Error::NotServed { route: route() },
         (Status::ResourceExhausted, "BACKPRESSURE", _) => Error::Backpressure { what: "the server" },
         (Status::InvalidArgument, "COMMAND_ID_REUSED", Some(id)) => Error::CommandIdReused { command_id: id.clone() },
+        (Status::FailedPrecondition, "COMMAND_EXPIRED", Some(id)) => Error::CommandExpired { command_id: id.clone() },
         (Status::Unknown, "OUTCOME_UNKNOWN", Some(_)) | (Status::DeadlineExceeded, "TIMEOUT", Some(_)) => {
             Error::OutcomeUnknown { command_id: command.cloned(), source: Some(Box::new(error)) }
         }
@@ -90,6 +91,7 @@ mod tests {
         assert!(matches!(back(Error::NotServed { route: "x".into() }), Error::NotServed { route } if route == "s.M"));
         assert!(matches!(back(Error::Backpressure { what: "x" }), Error::Backpressure { .. }));
         assert!(matches!(back(Error::CommandIdReused { command_id: id() }), Error::CommandIdReused { .. }));
+        assert!(matches!(back(Error::CommandExpired { command_id: id() }), Error::CommandExpired { .. }));
         for unknown in [
             Error::Timeout { after: std::time::Duration::ZERO },
             Error::OutcomeUnknown { command_id: None, source: None },

@@ -9,7 +9,7 @@ use crate::{
     SqliteStore,
     errors::Place,
     reader::Readers,
-    writer::{self, Setup},
+    writer::{self, AnswersSince, Setup},
 };
 
 /// How long another process that writes the file is waited for, unless it is said.
@@ -101,10 +101,26 @@ impl SqliteStoreBuilder {
         let Self { path, limits, busy_timeout, readers, durability, clock, create } = self;
         let place = Arc::new(Place { path, busy_timeout });
         let head = watch::Sender::new(0);
-        let setup =
-            Setup { place: Arc::clone(&place), durability, create, clock: Arc::clone(&clock), head: head.clone() };
+        let answers_since = Arc::<AnswersSince>::default();
+        let setup = Setup {
+            place: Arc::clone(&place),
+            durability,
+            create,
+            clock: Arc::clone(&clock),
+            head: head.clone(),
+            answers_since: Arc::clone(&answers_since),
+        };
         let (queue, identity) = writer::start(setup).await?;
         let readers = Readers::new(Arc::clone(&place), readers);
-        Ok(SqliteStore::new(crate::store::Inner { place, limits, clock, identity, readers, queue, head }))
+        Ok(SqliteStore::new(crate::store::Inner {
+            place,
+            limits,
+            clock,
+            identity,
+            readers,
+            queue,
+            head,
+            answers_since,
+        }))
     }
 }

@@ -24,7 +24,7 @@ use crate::{
     projection::Guard,
     reader::{Reader, Readers},
     schedule, snapshots,
-    writer::{Append, Offer, Queue, Task},
+    writer::{AnswersSince, Append, Offer, Queue, Task},
 };
 
 /// An event store in one SQLite file.
@@ -50,6 +50,7 @@ pub(crate) struct Inner {
     pub(crate) readers: Readers,
     pub(crate) queue: Queue,
     pub(crate) head: watch::Sender<u64>,
+    pub(crate) answers_since: Arc<AnswersSince>,
 }
 
 impl SqliteStore {
@@ -174,6 +175,10 @@ impl EventStore for SqliteStore {
         Box::pin(
             self.0.readers.look_up(move |reader| commands::outcome(&reader.connection, &reader.place, tenant, command)),
         )
+    }
+
+    fn answers_since(&self) -> Timestamp {
+        self.0.answers_since.get()
     }
 
     fn snapshot<'a>(&'a self, stream: &'a StreamKey, fingerprint: u64) -> BoxFuture<'a, Result<Option<Snapshot>>> {

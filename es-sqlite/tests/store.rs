@@ -249,6 +249,29 @@ async fn answers_to_commands_are_kept_for_a_week_whatever_the_clock_says() {
 }
 
 #[tokio::test]
+async fn it_says_since_when_it_has_all_answers_and_a_clock_that_is_ahead_does_not_change_that() {
+    let (_folder, path) = folder();
+    let day = Duration::from_secs(24 * 60 * 60);
+    let begun = Timestamp::from_micros(1_790_000_000_000_000);
+    let days_before = |days: u64| begun.as_micros() - i64::try_from((day * days as u32).as_micros()).unwrap();
+    let clock = std::sync::Arc::new(ManualClock::at(begun));
+    let since_after_opening = async || {
+        let store = SqliteStore::builder(&path).clock(clock.clone()).open().await.unwrap();
+        let opened = store.answers_since();
+        // A commit makes the writer look for old answers.
+        append(&store, "a", 1).await;
+        store.shutdown().await.unwrap();
+        (opened.as_micros(), store.answers_since().as_micros())
+    };
+    let (_, first) = since_after_opening().await;
+    assert_eq!(first, days_before(7));
+    clock.advance(day * 3650);
+    // By one day for each time it is opened, however far the clock has gone.
+    assert_eq!(since_after_opening().await, (days_before(7), days_before(6)));
+    assert_eq!(since_after_opening().await, (days_before(6), days_before(5)));
+}
+
+#[tokio::test]
 async fn no_secret_and_no_payload_is_in_what_a_store_prints_of_itself() {
     let (_folder, path) = folder();
     let store = SqliteStore::open(&path).await.unwrap();

@@ -80,6 +80,19 @@ async fn connections_are_closed_or_reset_and_new_ones_refused() {
 }
 
 #[tokio::test]
+async fn every_connection_is_counted_when_it_comes() {
+    let proxy = proxy().await;
+    let begun = Instant::now();
+    let mut first = connect(&proxy).await;
+    echo(&mut first, b"one").await.unwrap();
+    proxy.refuse(true);
+    let _ = ended(&mut connect(&proxy).await).await;
+    let accepted = proxy.accepted();
+    assert_eq!(accepted.len(), 2);
+    assert!(begun <= accepted[0] && accepted[0] <= accepted[1]);
+}
+
+#[tokio::test]
 async fn a_black_hole_says_nothing_and_leaves_no_gap() {
     for way in [Way::ToServer, Way::ToClient, Way::Both] {
         let proxy = proxy().await;

@@ -46,7 +46,7 @@ impl ScheduledCommand {
         let text = |id: String| if id.is_empty() { None } else { Some(id) };
         let mut request = Request::new(stored.service, stored.method, stored.body);
         request.message_type = stored.message_type.into();
-        request.command_id = Some(id);
+        request.command_id = Some(id.clone());
         request.metadata = Metadata {
             tenant,
             correlation_id: text(said.correlation_id),
@@ -55,7 +55,7 @@ impl ScheduledCommand {
             traceparent: text(said.traceparent),
             entries: said.entries,
         };
-        Ok(Self::new(key, due, request))
+        Ok(Self { key, due, id, request })
     }
 }
 

@@ -6,6 +6,11 @@
 #[path = "../support/mod.rs"]
 mod support;
 
+mod absence;
 mod cluster;
+mod memory;
+mod partition;
+mod programs;
 mod proxy;
+mod storm;
 mod whole;

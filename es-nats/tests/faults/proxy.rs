@@ -46,7 +46,7 @@ async fn run(seed: u64, time: Duration) {
 }
 
 /// A server, and everything else connected to it through proxies.
-async fn start(seed: u64) -> (NatsServer, Vec<Proxy>, Whole) {
+pub(crate) async fn start(seed: u64) -> (NatsServer, Vec<Proxy>, Whole) {
     let server = NatsServer::start().await.unwrap();
     let mut proxies = Vec::new();
     for part in 0..4 {

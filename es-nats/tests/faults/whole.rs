@@ -12,15 +12,14 @@ use std::{
 use bank::bank::v1::{
     AccountCommandServiceClient, AccountCommandServiceServer, AccountHooks, AccountRepository, MoneyDeposited,
 };
-use es_core::{Error, Event, EventLog, Retry, Runner, Running};
+use es_core::{Error, Event, EventLog, RecordedEvent, Retry, Runner, Running};
 use es_nats::{Nats, NatsServer, NatsTransport, Relay, RelayBuilder, Serving, Subscription};
-use es_sqlite::{SqliteProjection, SqliteStore};
+use es_sqlite::{SqliteProjection, SqliteProjectionBuilder, SqliteStore};
 use tempfile::TempDir;
 use tokio::task::JoinHandle;
 
 use crate::support::{STREAM, Teller, assert_equal, deposit, log, until, within};
 
-const CLIENTS: u64 = 4;
 const PATIENCE: Duration = Duration::from_secs(90);
 
 /// Where each part connects.
@@ -44,9 +43,12 @@ pub(crate) struct Whole {
 }
 
 /// A command's id, and the position of its event.
-type Acknowledged = (String, u64);
+pub(crate) type Acknowledged = (String, u64);
 
 impl Whole {
+    /// How many send commands, one after the other.
+    pub(crate) const CLIENTS: u64 = 4;
+
     /// Connects everything and begins the load.
     pub(crate) async fn start(wiring: &Wiring, relay: impl FnOnce(RelayBuilder) -> RelayBuilder) -> Self {
         let folder = tempfile::tempdir().unwrap();
@@ -56,30 +58,13 @@ impl Whole {
         let accounts = AccountCommandServiceServer::new(Teller::default(), AccountRepository::new(store.clone()));
         let serving = NatsServer::new(&connect(&wiring.server).await, &store).serve(accounts).start().await.unwrap();
 
-        let nats = connect(&wiring.subscriber).await;
-        let mut opened = None;
-        until("the relay has made the stream", async || {
-            opened = Subscription::open(&nats, STREAM).await.ok();
-            opened.is_some()
-        })
-        .await;
-        let subscription = opened.unwrap();
-        let balances = SqliteProjection::builder("balances")
-            .migration("CREATE TABLE balance (account TEXT PRIMARY KEY, cents INTEGER NOT NULL, events INTEGER NOT NULL) STRICT")
-            .on_money_deposited(|tx, event, _meta| {
-                tx.run(
-                    "INSERT INTO balance VALUES (?1, ?2, 1)
-                     ON CONFLICT DO UPDATE SET cents = cents + excluded.cents, events = events + 1",
-                    (&event.account_id, event.cents),
-                )
-            })
-            .build_over(folder.path().join("read.db"), subscription.clone())
-            .unwrap();
+        let subscription = subscribe(&connect(&wiring.subscriber).await).await;
+        let balances = balances().build_over(folder.path().join("read.db"), subscription.clone()).unwrap();
         let projecting = Runner::new(subscription).run(balances.clone()).start().unwrap();
 
         let (enough, done) = (Arc::new(AtomicBool::new(false)), Arc::new(AtomicU64::new(0)));
         let mut clients = Vec::new();
-        for client in 0..CLIENTS {
+        for client in 0..Self::CLIENTS {
             let transport = NatsTransport::new(&connect(&wiring.clients).await)
                 .attempt_timeout(Duration::from_millis(300))
                 .timeout(Duration::from_secs(3));
@@ -109,13 +94,8 @@ impl Whole {
         for client in self.clients {
             acknowledged.extend(within("a client", client).await.unwrap());
         }
-        acknowledged.sort_by_key(|(_, position)| *position);
         let events = log(&self.store).await;
-        let stored: Vec<Acknowledged> = events
-            .iter()
-            .map(|event| (event.meta.origin().unwrap().command_id.as_ref().unwrap().to_string(), event.meta.position))
-            .collect();
-        assert_eq!(stored, acknowledged, "every acknowledged command is in the store, once, and nothing else");
+        assert_stored(&events, acknowledged);
 
         let head = self.store.head().await.unwrap();
         let relayed = self.relaying.wait_for_position(&format!("relay:{STREAM}"), head, PATIENCE).await;
@@ -124,19 +104,7 @@ impl Whole {
 
         let read = self.projecting.wait_for_position("balances", head, PATIENCE).await;
         read.unwrap_or_else(|error| panic!("{error}: {:?}", self.projecting.statuses()));
-        let mut fold: BTreeMap<String, (i64, i64)> = BTreeMap::new();
-        for event in &events {
-            let MoneyDeposited { account_id, cents } = MoneyDeposited::decode(&event.payload).unwrap();
-            let balance = fold.entry(account_id).or_default();
-            *balance = (balance.0 + cents, balance.1 + 1);
-        }
-        let read = self.balances.query(|tx| {
-            tx.query("SELECT account, cents, events FROM balance", [], |row| {
-                Ok((row.get(0)?, (row.get(1)?, row.get(2)?)))
-            })
-        });
-        let read: BTreeMap<String, (i64, i64)> = read.await.unwrap().into_iter().collect();
-        assert_eq!(read, fold, "the read model is what the store says");
+        assert_read(&self.balances, &events).await;
 
         self.projecting.shutdown().await;
         self.relaying.shutdown().await;
@@ -145,12 +113,64 @@ impl Whole {
     }
 }
 
+/// What each account has, and of how many events.
+pub(crate) fn balances() -> SqliteProjectionBuilder {
+    SqliteProjection::builder("balances")
+        .migration(
+            "CREATE TABLE balance (account TEXT PRIMARY KEY, cents INTEGER NOT NULL, events INTEGER NOT NULL) STRICT",
+        )
+        .on_money_deposited(|tx, event, _meta| {
+            tx.run(
+                "INSERT INTO balance VALUES (?1, ?2, 1)
+                 ON CONFLICT DO UPDATE SET cents = cents + excluded.cents, events = events + 1",
+                (&event.account_id, event.cents),
+            )
+        })
+}
+
+/// Every acknowledged command is in the store, once, and nothing else.
+pub(crate) fn assert_stored(events: &[RecordedEvent], mut acknowledged: Vec<Acknowledged>) {
+    acknowledged.sort_by_key(|(_, position)| *position);
+    let stored = events.iter().map(|event| {
+        let command = event.meta.origin().unwrap().command_id.clone().unwrap();
+        (command.to_string(), event.meta.position)
+    });
+    let stored: Vec<Acknowledged> = stored.collect();
+    assert_eq!(stored, acknowledged, "every acknowledged command is in the store, once, and nothing else");
+}
+
+/// The read model is what the events come to.
+pub(crate) async fn assert_read(balances: &SqliteProjection, events: &[RecordedEvent]) {
+    let mut fold: BTreeMap<String, (i64, i64)> = BTreeMap::new();
+    for event in events {
+        let MoneyDeposited { account_id, cents } = MoneyDeposited::decode(&event.payload).unwrap();
+        let balance = fold.entry(account_id).or_default();
+        *balance = (balance.0 + cents, balance.1 + 1);
+    }
+    let read = balances.query(|tx| {
+        tx.query("SELECT account, cents, events FROM balance", [], |row| Ok((row.get(0)?, (row.get(1)?, row.get(2)?))))
+    });
+    let read: BTreeMap<String, (i64, i64)> = read.await.unwrap().into_iter().collect();
+    assert_eq!(read, fold, "the read model is what the store says");
+}
+
+/// Opens a subscription, once a relay has made its stream.
+pub(crate) async fn subscribe(nats: &Nats) -> Subscription {
+    let mut opened = None;
+    until("the relay has made the stream", async || {
+        opened = Subscription::open(nats, STREAM).await.ok();
+        opened.is_some()
+    })
+    .await;
+    opened.unwrap()
+}
+
 async fn connect(url: &str) -> Nats {
     Nats::connect(url).await.unwrap()
 }
 
 /// Sends deposits, each until it is acknowledged.
-async fn load(
+pub(crate) async fn load(
     client: u64,
     accounts: AccountCommandServiceClient,
     enough: Arc<AtomicBool>,

@@ -5,6 +5,7 @@ mod diverged;
 mod faults;
 mod large;
 mod order;
+mod processes;
 mod several;
 #[path = "../support/mod.rs"]
 mod support;

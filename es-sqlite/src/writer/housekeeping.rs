@@ -6,9 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use es_core::{Clock, Timestamp, store::ANSWERS_ARE_KEPT};
+use es_core::{Clock, Timestamp};
 use rusqlite::Connection;
 
+use super::answers_since::{AnswersSince, cutoff, forget_clock};
 use crate::commands;
 
 /// How long the writer must have been idle before the log is copied into the database.
@@ -29,6 +30,7 @@ const LEAP: Duration = Duration::from_secs(24 * 60 * 60);
 #[derive(Debug)]
 pub(super) struct Housekeeping {
     clock: Arc<dyn Clock>,
+    answers_since: Arc<AnswersSince>,
     last_commit: Instant,
     uncopied: bool,
     batches: u32,
@@ -43,10 +45,11 @@ pub(super) struct Housekeeping {
 }
 
 impl Housekeeping {
-    pub(super) fn new(clock: Arc<dyn Clock>) -> Self {
+    pub(super) fn new(clock: Arc<dyn Clock>, answers_since: Arc<AnswersSince>) -> Self {
         let now = Timestamp::default();
         Self {
             clock,
+            answers_since,
             last_commit: Instant::now(),
             uncopied: false,
             batches: 0,
@@ -116,21 +119,22 @@ impl Housekeeping {
 
     fn forget_some(&mut self, connection: &mut Connection) -> rusqlite::Result<usize> {
         let transaction = connection.transaction_with_behavior(rusqlite::TransactionBehavior::Immediate)?;
-        let stored: i64 = transaction.query_row("SELECT forget_clock FROM es_meta", (), |row| row.get(0))?;
-        let stored = Timestamp::from_micros(stored);
+        let stored = forget_clock(&transaction)?;
+        // Another process may have forgotten some.
+        self.answers_since.moved_to(cutoff(stored));
         let latest = match self.last_forgetting.replace(Instant::now()) {
             Some(last) => self.now.saturating_add(last.elapsed()),
             None if stored == Timestamp::default() => self.clock.now(),
             None => stored.saturating_add(LEAP),
         };
         self.now = self.clock.now().min(latest);
-        let kept = i64::try_from(ANSWERS_ARE_KEPT.as_micros()).unwrap_or(i64::MAX);
-        let cutoff = Timestamp::from_micros(self.now.as_micros().saturating_sub(kept));
-        let deleted = commands::forget(&transaction, cutoff, FORGET_AT_ONCE)?;
+        let deleted = commands::forget(&transaction, cutoff(self.now), FORGET_AT_ONCE)?;
         if deleted == 0 && self.now.since(stored) < Duration::from_secs(60 * 60) {
             return Ok(0);
         }
         transaction.execute("UPDATE es_meta SET forget_clock = ?1", [self.now.as_micros()])?;
+        // Before it is seen that they are gone; if they are not, after all, their commands are still answered.
+        self.answers_since.moved_to(cutoff(self.now));
         transaction.commit()?;
         Ok(deleted)
     }

@@ -3,6 +3,7 @@
 //! There is no timer: while one transaction is synced to disk, the next one's work collects in the queue. A lone caller
 //! takes the connection itself.
 
+mod answers_since;
 mod apply;
 mod batch;
 mod housekeeping;
@@ -28,7 +29,9 @@ use es_core::{Clock, Error};
 use rusqlite::Connection;
 use tokio::sync::{Semaphore, oneshot, watch};
 
-pub(crate) use self::{apply::Append, inline::Inline, offer::Offer, queue::Queue, task::Task};
+pub(crate) use self::{
+    answers_since::AnswersSince, apply::Append, inline::Inline, offer::Offer, queue::Queue, task::Task,
+};
 use self::{
     batch::{Batch, Statements, Transaction},
     housekeeping::Housekeeping,
@@ -63,6 +66,7 @@ pub(crate) struct Setup {
     pub(crate) create: bool,
     pub(crate) clock: Arc<dyn Clock>,
     pub(crate) head: watch::Sender<u64>,
+    pub(crate) answers_since: Arc<AnswersSince>,
 }
 
 /// Starts the writer's thread, which opens the file and says which store it is.
@@ -155,12 +159,13 @@ struct Writer {
 
 impl Writer {
     fn open(setup: Setup, room: Arc<Semaphore>, followers: Arc<Followers>) -> Result<(Self, Identity), Error> {
-        let Setup { place, durability, create, clock, .. } = &setup;
+        let Setup { place, durability, create, clock, answers_since, .. } = &setup;
         let connection = migrate::open(place, &schema::STORE, Role::Writer(*durability), *create)?;
         let identity = identity::of(&connection, place)?;
         let at = |error| place.error("opening the database", error);
         let read_only = connection.is_readonly("main").map_err(at)?;
-        let housekeeping = Housekeeping::new(Arc::clone(clock));
+        answers_since.learn(&connection).map_err(at)?;
+        let housekeeping = Housekeeping::new(Arc::clone(clock), Arc::clone(answers_since));
         let mut writer = Self {
             guard: Guard::default(),
             connection: None,

@@ -26,6 +26,7 @@ impl Bench {
             create: true,
             clock: Arc::new(SystemClock),
             head,
+            answers_since: Arc::default(),
         };
         let (queue, _) = wait(start(setup)).unwrap();
         Self { _folder: folder, queue: Arc::new(queue), head: receiver }

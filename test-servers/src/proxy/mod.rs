@@ -4,7 +4,7 @@ mod chaos;
 mod wire;
 
 use std::net::Ipv4Addr;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -37,9 +37,13 @@ pub struct Proxy {
     port: u16,
     seed: u64,
     switch: Switch,
+    accepted: Accepted,
     accepting: JoinHandle<()>,
     chaos: Mutex<Option<JoinHandle<()>>>,
 }
+
+/// When each connection came.
+type Accepted = Arc<Mutex<Vec<std::time::Instant>>>;
 
 /// Which bytes a fault is about.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,8 +74,9 @@ impl Proxy {
         let port = ports::free();
         let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, port)).await.map_err(Error::io("listen as a proxy"))?;
         let switch = Switch { faults: watch::Sender::default(), end: watch::Sender::new((0, End::Closed)) };
-        let accepting = tokio::spawn(accept(listener, target_port, switch.clone()));
-        Ok(Self { port, seed, switch, accepting, chaos: Mutex::default() })
+        let accepted = Accepted::default();
+        let accepting = tokio::spawn(accept(listener, target_port, switch.clone(), accepted.clone()));
+        Ok(Self { port, seed, switch, accepted, accepting, chaos: Mutex::default() })
     }
 
     /// Where clients connect: `nats://127.0.0.1:port`.
@@ -84,6 +89,12 @@ impl Proxy {
     #[must_use]
     pub fn port(&self) -> u16 {
         self.port
+    }
+
+    /// When each connection came so far, those that were refused or found no server included.
+    #[must_use]
+    pub fn accepted(&self) -> Vec<std::time::Instant> {
+        self.accepted.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     /// Closes all connections.
@@ -162,8 +173,9 @@ impl Switch {
     }
 }
 
-async fn accept(listener: TcpListener, target: u16, switch: Switch) {
+async fn accept(listener: TcpListener, target: u16, switch: Switch, accepted: Accepted) {
     while let Ok((client, _)) = listener.accept().await {
+        accepted.lock().unwrap_or_else(PoisonError::into_inner).push(std::time::Instant::now());
         if switch.faults.borrow().refuse {
             // Dropped with this, it is reset and not closed.
             let _ = client.set_zero_linger();
