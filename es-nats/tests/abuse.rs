@@ -36,7 +36,8 @@ fn headers(pairs: &[(&str, &str)]) -> HeaderMap {
 /// Sends a deposit below the library, and reads the answer.
 async fn ask(nats: &Nats, subject: &str, headers: HeaderMap) -> Response {
     let body = deposit("a", 1).encode_to_vec();
-    let asked = nats.client().request_with_headers(subject.to_owned(), headers, body.into());
+    let client = nats.client();
+    let asked = client.request_with_headers(subject.to_owned(), headers, body.into());
     Response::decode(within("the answer", asked).await.unwrap().payload).unwrap()
 }
 
@@ -90,7 +91,8 @@ async fn a_request_that_is_no_message_is_refused_in_words_and_the_server_goes_on
     let nested = vec![0x7b_u8; 200_000];
     let endless = [0x0a, 0xff, 0xff, 0xff, 0xff, 0x0f];
     for body in [&whole[..3], &[0xff; 100], &endless, &nested, &[0x08, 0x01]] {
-        let asked = nats.client().request(subject(None), body.to_vec().into());
+        let client = nats.client();
+        let asked = client.request(subject(None), body.to_vec().into());
         let answer = Response::decode(within("the answer", asked).await.unwrap().payload).unwrap();
         let error = answer.error.unwrap();
         assert_eq!((&*error.code, error.status()), ("INVALID_REQUEST", Status::InvalidArgument), "{error:?}");
