@@ -43,3 +43,30 @@ pub(super) fn cutoff(forget_clock: Timestamp) -> Timestamp {
     let kept = i64::try_from(ANSWERS_ARE_KEPT.as_micros()).unwrap_or(i64::MAX);
     Timestamp::from_micros(forget_clock.as_micros().saturating_sub(kept))
 }
+
+/// Commits a change that means nothing: it moves the clock by a microsecond, or sets it when nothing was ever forgotten.
+/// After an error the connection is of no more use.
+pub(super) fn nudge(connection: &Connection, now: Timestamp) -> rusqlite::Result<()> {
+    let change = "UPDATE es_meta SET forget_clock = CASE forget_clock WHEN 0 THEN ?1 ELSE forget_clock + 1 END";
+    connection.execute("BEGIN IMMEDIATE", ())?;
+    connection.execute(change, [now.as_micros()])?;
+    connection.execute("COMMIT", ()).map(drop)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_file_that_never_forgot_anything_does_not_get_a_clock_of_1970() {
+        let connection = Connection::open_in_memory().unwrap();
+        connection
+            .execute_batch("CREATE TABLE es_meta (forget_clock INTEGER); INSERT INTO es_meta VALUES (0)")
+            .unwrap();
+        let now = Timestamp::from_micros(1_700_000_000_000_000);
+        for micros in 0..3 {
+            nudge(&connection, now).unwrap();
+            assert_eq!(forget_clock(&connection).unwrap().as_micros(), now.as_micros() + micros);
+        }
+    }
+}

@@ -254,8 +254,7 @@ impl Writer {
         if self.doubtful {
             // A commit whose sync failed is in the log's file behind its end: invisible now, and back after a crash.
             // Another commit takes its place; one that changes a byte, or SQLite writes nothing.
-            connection
-                .execute_batch("BEGIN IMMEDIATE; UPDATE es_meta SET forget_clock = forget_clock + 1; COMMIT")
+            answers_since::nudge(&connection, self.setup.clock.now())
                 .map_err(|error| self.setup.place.error("settling a commit", error))?;
             self.doubtful = false;
         }
