@@ -35,7 +35,7 @@ pub(crate) fn account_id(number: u64) -> String {
 
 /// An id of one call, as long as a UUID.
 pub(crate) fn call_id(caller: u64, call: u64) -> String {
-    format!("{caller:08x}-0000-7000-8000-{call:012x}")
+    format!("{caller:08x}-0000-8000-8000-{call:012x}")
 }
 
 /// A command to an account.

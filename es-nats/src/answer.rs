@@ -11,7 +11,7 @@ pub(crate) fn write(response: Response) -> Vec<u8> {
     let answer = wire::Response {
         success: true,
         error: None,
-        data: Some(prost_types::Any { type_url: format!("{ANY}{message_type}"), value: data }),
+        data: Some(prost_types::Any { type_url: [ANY, &message_type].concat(), value: data }),
         receipt: receipt.as_ref().map(Into::into),
     };
     answer.encode_to_vec()

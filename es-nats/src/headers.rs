@@ -80,11 +80,11 @@ fn escaped(value: &str) -> Cow<'_, str> {
 
 /// What the headers of a call say.
 #[derive(Debug, Default)]
-pub(crate) struct Read {
-    pub(crate) message_type: String,
+pub(crate) struct Read<'h> {
+    pub(crate) message_type: &'h str,
     pub(crate) command_id: Option<CommandId>,
     /// Believed only where the server was told to.
-    pub(crate) tenant: Option<String>,
+    pub(crate) tenant: Option<&'h str>,
     /// Without the tenant.
     pub(crate) metadata: Metadata,
 }
@@ -94,7 +94,7 @@ pub(crate) struct Read {
 /// # Errors
 /// [`InvalidId`](Error::InvalidId), [`TooLarge`](Error::TooLarge) or [`InvalidRequest`](Error::InvalidRequest) for a header
 /// that means nothing, or two things.
-pub(crate) fn read(headers: &HeaderMap) -> Result<Read> {
+pub(crate) fn read(headers: &HeaderMap) -> Result<Read<'_>> {
     let mut read = Read::default();
     for (name, values) in headers.iter() {
         let known = [
@@ -115,9 +115,9 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Read> {
         let value = value.as_str();
         match (known, key) {
             (Some(_), _) if value.is_empty() => {}
-            (Some(Known::MessageType), _) => read.message_type = value.to_owned(),
+            (Some(Known::MessageType), _) => read.message_type = value,
             (Some(Known::Command), _) => read.command_id = Some(CommandId::new(value)?),
-            (Some(Known::Tenant), _) => read.tenant = Some(value.to_owned()),
+            (Some(Known::Tenant), _) => read.tenant = Some(value),
             (Some(Known::Principal), _) => read.metadata.principal_id = Some(value.to_owned()),
             (Some(Known::Correlation), _) => read.metadata.correlation_id = Some(value.to_owned()),
             (Some(Known::Causation), _) => read.metadata.causation_id = Some(value.to_owned()),
@@ -215,7 +215,8 @@ mod tests {
             match write("bank.v1.Deposit", Some(&command), &metadata) {
                 Ok(headers) => {
                     prop_assert!(carried);
-                    let read = read(&arrived(&headers)).unwrap();
+                    let headers = arrived(&headers);
+                    let read = read(&headers).unwrap();
                     let some = |text: &String| (!text.is_empty()).then(|| text.clone());
                     prop_assert_eq!(read.metadata.principal_id, some(&principal));
                     prop_assert_eq!(read.metadata.correlation_id, some(&correlation));
@@ -223,7 +224,7 @@ mod tests {
                     prop_assert_eq!(read.metadata.traceparent, some(&trace));
                     prop_assert_eq!(read.metadata.entries, metadata.entries);
                     prop_assert_eq!(read.command_id, Some(command));
-                    prop_assert_eq!(&*read.message_type, "bank.v1.Deposit");
+                    prop_assert_eq!(read.message_type, "bank.v1.Deposit");
                     prop_assert_eq!(read.tenant, None);
                 }
                 Err(error) => prop_assert!(!carried, "{}", error),

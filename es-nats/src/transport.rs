@@ -1,10 +1,10 @@
 //! Calls over NATS.
 
-use std::{borrow::Cow, fmt, future::ready, pin::pin, sync::Arc, time::Duration};
+use std::{fmt, future::ready, pin::pin, sync::Arc, time::Duration};
 
-use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind, Subject};
+use async_nats::{HeaderMap, Message, Request as NatsRequest, RequestErrorKind};
 use bytes::Bytes;
-use es_core::{CommandId, Error, Metadata, Request, Response, Result, Retry, Transport, store::BoxFuture};
+use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, pool::Pool, subject};
@@ -62,27 +62,15 @@ impl NatsTransport {
     }
 
     /// What is sent, the same each time; refused where it can't be.
-    fn prepare(&self, request: Request) -> Result<(Call, HeaderMap)> {
-        let Request { service, method, message_type, query, command_id, mut metadata, timeout, body, .. } = request;
-        let command = if query { command_id } else { Some(command_id.unwrap_or_else(CommandId::random)) };
-        let tenant = metadata.tenant.take();
-        let subject = subject::of(tenant.as_ref(), &service, &method).into();
-        let headers = headers::write(&message_type, command.as_ref(), &metadata)?;
-        self.check_size(&headers, &body)?;
-        let after = timeout.unwrap_or(self.overall);
-        let deadline = Instant::now() + after;
-        let call = Call {
-            service,
-            method,
-            subject,
-            query,
-            message_type,
-            command,
-            metadata,
-            body: body.into(),
-            after,
-            deadline,
-        };
+    fn prepare(&self, mut request: Request) -> Result<(Call, HeaderMap)> {
+        if !request.query {
+            request.command_id.get_or_insert_with(CommandId::random);
+        }
+        let after = request.timeout.unwrap_or(self.overall);
+        let body = Bytes::from(std::mem::take(&mut request.body));
+        let call = Call { request, body, after, deadline: Instant::now() + after };
+        let headers = call.headers()?;
+        self.check_size(&headers, &call.body)?;
         Ok((call, headers))
     }
 
@@ -97,8 +85,8 @@ impl NatsTransport {
             match answer {
                 Ok(answer) => answer,
                 // Nothing that a query does has to be found out.
-                Err(Failure::Unknown(source)) if !call.query => {
-                    Err(Error::OutcomeUnknown { command_id: call.command, source: Some(Box::new(source)) })
+                Err(Failure::Unknown(source)) if !call.request.query => {
+                    Err(Error::OutcomeUnknown { command_id: call.request.command_id, source: Some(Box::new(source)) })
                 }
                 Err(Failure::Unknown(error) | Failure::NotDone(error)) => Err(error),
             }
@@ -119,13 +107,13 @@ impl NatsTransport {
         // Without a time limit of its own: the attempt has one.
         let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
         let until = call.deadline.min(Instant::now() + self.attempt);
-        let mut answer = pin!(timeout_at(until, connection.client.send_request(call.subject.clone(), request)));
+        let mut answer = pin!(timeout_at(until, connection.client.send_request(call.subject(), request)));
         let answer = loop {
             tokio::select! {
                 biased;
                 answer = &mut answer => break answer,
                 Ok(()) = link.changed() => {
-                    if let Some(forbidden) = self.shared.nats.link().forbidden(since, &call.subject) {
+                    if let Some(forbidden) = self.shared.nats.link().forbidden(since, &call.subject()) {
                         return match forbidden {
                             Forbidden::Call(error) => Attempt::Failed(error),
                             Forbidden::Answer(error) => Attempt::Unanswered(error),
@@ -150,7 +138,7 @@ impl NatsTransport {
                     Attempt::Failed(Error::TooLarge { what: "request", limit, actual })
                 }
                 RequestErrorKind::InvalidSubject => {
-                    let why = format!("`{}` is no subject of a call", call.subject);
+                    let why = format!("`{}` is no subject of a call", call.subject());
                     Attempt::Failed(Error::InvalidRequest { why })
                 }
                 RequestErrorKind::Other => Attempt::Ended,
@@ -164,12 +152,12 @@ impl NatsTransport {
         loop {
             let refuses = match last {
                 // Nothing was done for this attempt; one before it is without an answer, and may still be carried out.
-                Attempt::Answered(Err(error)) if sent && !call.query && error.retry() == Retry::Safe => true,
+                Attempt::Answered(Err(error)) if sent && !call.request.query && error.retry() == Retry::Safe => true,
                 Attempt::Answered(answer) => return Ok(answer),
                 Attempt::Failed(error) => return Err(Failure::after(sent, error)),
                 Attempt::Unanswered(error) => return Err(Failure::Unknown(error)),
                 Attempt::NoResponders if !sent => {
-                    let why = format!("nothing serves `{}`", call.subject);
+                    let why = format!("nothing serves `{}`", call.subject());
                     return Err(Failure::NotDone(Error::Unavailable { why }));
                 }
                 // Who has it may be on the way back.
@@ -252,27 +240,28 @@ impl fmt::Debug for NatsTransport {
 
 /// A call as it is sent, the same each time.
 struct Call {
-    service: Cow<'static, str>,
-    method: Cow<'static, str>,
-    subject: Subject,
-    query: bool,
-    message_type: Cow<'static, str>,
-    command: Option<CommandId>,
-    metadata: Metadata,
+    /// Without its body.
+    request: Request,
     body: Bytes,
     after: Duration,
     deadline: Instant,
 }
 
 impl Call {
-    /// Its headers, once more.
+    fn subject(&self) -> String {
+        let Request { service, method, metadata, .. } = &self.request;
+        subject::of(metadata.tenant.as_ref(), service, method)
+    }
+
     fn headers(&self) -> Result<HeaderMap> {
-        headers::write(&self.message_type, self.command.as_ref(), &self.metadata)
+        let Request { message_type, command_id, metadata, .. } = &self.request;
+        headers::write(message_type, command_id.as_ref(), metadata)
     }
 
     /// What the body of its answer says.
     fn read(&self, body: &[u8]) -> Result<Response> {
-        answer::read(body, || format!("{}.{}", self.service, self.method), self.command.as_ref())
+        let Request { service, method, command_id, .. } = &self.request;
+        answer::read(body, || format!("{service}.{method}"), command_id.as_ref())
     }
 
     fn timed_out(&self) -> Error {

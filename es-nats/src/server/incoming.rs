@@ -15,12 +15,15 @@ use crate::{escape, headers, subject};
 pub(super) fn request(message: &Message, method: &MethodInfo, route: &str, rules: &Rules) -> Result<Request> {
     let read = message.headers.as_ref().map(headers::read).transpose()?.unwrap_or_default();
     let tenant = match subject::tenant_token(&message.subject, route) {
-        Some(token) => Some(named(token, read.tenant.as_deref())?),
-        None => believed(read.tenant.as_deref(), rules)?,
+        Some(token) => Some(named(token, read.tenant)?),
+        None => believed(read.tenant, rules)?,
     };
     let mut request = Request::new(method.service, method.name, message.payload.to_vec());
-    request.message_type =
-        if read.message_type == method.input { Cow::Borrowed(method.input) } else { Cow::Owned(read.message_type) };
+    request.message_type = if read.message_type == method.input {
+        Cow::Borrowed(method.input)
+    } else {
+        Cow::Owned(read.message_type.to_owned())
+    };
     request.command_id = read.command_id;
     request.metadata = read.metadata;
     request.metadata.tenant = tenant;
