@@ -11,13 +11,13 @@ use es_core::{CommandId, Error, Metadata, Result};
 
 use crate::{escape, percent};
 
-const MESSAGE_TYPE: HeaderName = HeaderName::from_static("Message-Type");
-const COMMAND_ID: HeaderName = HeaderName::from_static("Command-ID");
-const TENANT_ID: HeaderName = HeaderName::from_static("Tenant-ID");
-const PRINCIPAL_ID: HeaderName = HeaderName::from_static("Principal-ID");
-const CORRELATION_ID: HeaderName = HeaderName::from_static("Correlation-ID");
-const CAUSATION_ID: HeaderName = HeaderName::from_static("Causation-ID");
-const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+const MESSAGE_TYPE: &str = "Message-Type";
+const COMMAND_ID: &str = "Command-ID";
+const TENANT_ID: &str = "Tenant-ID";
+const PRINCIPAL_ID: &str = "Principal-ID";
+const CORRELATION_ID: &str = "Correlation-ID";
+const CAUSATION_ID: &str = "Causation-ID";
+const TRACEPARENT: &str = "traceparent";
 const ENTRY: &str = "Meta-";
 
 /// The headers of a call. Its tenant is not among them: the subject says it.
@@ -26,19 +26,18 @@ const ENTRY: &str = "Meta-";
 /// [`InvalidRequest`](Error::InvalidRequest) for a value that would arrive as another one.
 pub(crate) fn write(message_type: &str, command_id: Option<&CommandId>, metadata: &Metadata) -> Result<HeaderMap> {
     let mut headers = HeaderMap::new();
-    let mut put = |name: HeaderName, value: &str| -> Result<()> {
-        if !value.is_empty() {
-            let value = plain(&name, value)?;
-            headers.insert(name, value);
+    let mut put = |name: &'static str, value: Option<&str>| -> Result<()> {
+        if let Some(value) = value.filter(|value| !value.is_empty()) {
+            headers.insert(HeaderName::from_static(name), plain(name, value)?);
         }
         Ok(())
     };
-    put(MESSAGE_TYPE, message_type)?;
-    put(COMMAND_ID, command_id.map_or("", CommandId::as_str))?;
-    put(PRINCIPAL_ID, metadata.principal_id.as_deref().unwrap_or_default())?;
-    put(CORRELATION_ID, metadata.correlation_id.as_deref().unwrap_or_default())?;
-    put(CAUSATION_ID, metadata.causation_id.as_deref().unwrap_or_default())?;
-    put(TRACEPARENT, metadata.traceparent.as_deref().unwrap_or_default())?;
+    put(MESSAGE_TYPE, Some(message_type))?;
+    put(COMMAND_ID, command_id.map(CommandId::as_str))?;
+    put(PRINCIPAL_ID, metadata.principal_id.as_deref())?;
+    put(CORRELATION_ID, metadata.correlation_id.as_deref())?;
+    put(CAUSATION_ID, metadata.causation_id.as_deref())?;
+    put(TRACEPARENT, metadata.traceparent.as_deref())?;
     for (key, value) in &metadata.entries {
         let name = format!("{ENTRY}{}", escape::token(key));
         // Neither is ever refused: both are escaped.
@@ -50,14 +49,17 @@ pub(crate) fn write(message_type: &str, command_id: Option<&CommandId>, metadata
 }
 
 /// A value as it is, if it arrives so: a reader trims, and a control character may end the line.
-fn plain(name: &HeaderName, value: &str) -> Result<HeaderValue> {
-    if let Some((at, c)) = value.char_indices().find(|(_, c)| c.is_control()) {
-        return Err(invalid(text(name), &format!("has the control character U+{:04X} at byte {at}", c as u32)));
+fn plain(name: &str, value: &str) -> Result<HeaderValue> {
+    // Most have plain letters only, and are not looked at one by one.
+    if value.bytes().any(|byte| !(b' '..0x7f).contains(&byte))
+        && let Some((at, c)) = value.char_indices().find(|(_, c)| c.is_control())
+    {
+        return Err(invalid(name, &format!("has the control character U+{:04X} at byte {at}", c as u32)));
     }
     if value.trim().len() != value.len() {
-        return Err(invalid(text(name), "has white space at an end"));
+        return Err(invalid(name, "has white space at an end"));
     }
-    HeaderValue::from_str(value).map_err(|_| invalid(text(name), "is no header value"))
+    HeaderValue::from_str(value).map_err(|_| invalid(name, "is no header value"))
 }
 
 /// A value with `%`, control characters, and white space at its ends escaped.
@@ -97,38 +99,27 @@ pub(crate) struct Read<'h> {
 pub(crate) fn read(headers: &HeaderMap) -> Result<Read<'_>> {
     let mut read = Read::default();
     for (name, values) in headers.iter() {
-        let known = [
-            (&MESSAGE_TYPE, Known::MessageType),
-            (&COMMAND_ID, Known::Command),
-            (&TENANT_ID, Known::Tenant),
-            (&PRINCIPAL_ID, Known::Principal),
-            (&CORRELATION_ID, Known::Correlation),
-            (&CAUSATION_ID, Known::Causation),
-            (&TRACEPARENT, Known::Trace),
-        ];
-        let known = known.into_iter().find(|(known, _)| *known == name).map(|(_, known)| known);
-        let key = text(name).strip_prefix(ENTRY);
-        if known.is_none() && key.is_none() {
-            continue;
-        }
-        let [value] = &**values else { return Err(invalid(text(name), "is given more than once")) };
-        let value = value.as_str();
-        match (known, key) {
-            (Some(_), _) if value.is_empty() => {}
-            (Some(Known::MessageType), _) => read.message_type = value,
-            (Some(Known::Command), _) => read.command_id = Some(CommandId::new(value)?),
-            (Some(Known::Tenant), _) => read.tenant = Some(value),
-            (Some(Known::Principal), _) => read.metadata.principal_id = Some(value.to_owned()),
-            (Some(Known::Correlation), _) => read.metadata.correlation_id = Some(value.to_owned()),
-            (Some(Known::Causation), _) => read.metadata.causation_id = Some(value.to_owned()),
-            (Some(Known::Trace), _) => read.metadata.traceparent = Some(value.to_owned()),
-            (None, Some(key)) => {
-                let key = escape::text(key).ok_or_else(|| invalid(text(name), "has a key that is not escaped"))?;
-                let value = percent::decode(value)
-                    .ok_or_else(|| invalid(text(name), "has a value with a `%` that is not escaped as `%25`"))?;
+        let name = text(name);
+        let value = || match &**values {
+            [value] => Ok(Some(value.as_str()).filter(|value| !value.is_empty())),
+            _ => Err(invalid(name, "is given more than once")),
+        };
+        let id = || value().map(|value| value.map(str::to_owned));
+        match name {
+            MESSAGE_TYPE => read.message_type = value()?.unwrap_or_default(),
+            COMMAND_ID => read.command_id = value()?.map(CommandId::new).transpose()?,
+            TENANT_ID => read.tenant = value()?,
+            PRINCIPAL_ID => read.metadata.principal_id = id()?,
+            CORRELATION_ID => read.metadata.correlation_id = id()?,
+            CAUSATION_ID => read.metadata.causation_id = id()?,
+            TRACEPARENT => read.metadata.traceparent = id()?,
+            _ => {
+                let Some(key) = name.strip_prefix(ENTRY) else { continue };
+                let key = escape::text(key).ok_or_else(|| invalid(name, "has a key that is not escaped"))?;
+                let value = percent::decode(value()?.unwrap_or_default())
+                    .ok_or_else(|| invalid(name, "has a value with a `%` that is not escaped as `%25`"))?;
                 read.metadata.entries.insert(key, value.into_owned());
             }
-            (None, None) => {}
         }
     }
     Ok(read)
@@ -137,17 +128,6 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Read<'_>> {
 /// A header's name as it is written.
 pub(crate) fn text(name: &HeaderName) -> &str {
     name.as_ref()
-}
-
-#[derive(Clone, Copy)]
-enum Known {
-    MessageType,
-    Command,
-    Tenant,
-    Principal,
-    Correlation,
-    Causation,
-    Trace,
 }
 
 fn invalid(name: &str, why: &str) -> Error {

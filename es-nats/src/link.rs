@@ -51,6 +51,8 @@ pub(crate) struct Told {
     pub(crate) connects: u64,
     /// How often the server has complained.
     complaints: u64,
+    /// Whether calls are of no use until there is another connection: [`check`](Link::check) says why.
+    pub(crate) is_blocked: bool,
 }
 
 /// What a user may not, as an error.
@@ -87,6 +89,7 @@ impl Link {
                         "no answer reaches this user: the server says: {complaint}; give inbox_prefix() the user's own \
                          inbox, or this user that permission"
                     )));
+                    self.told.send_modify(|told| told.is_blocked = true);
                 }
                 let complaint: Arc<str> = complaint.as_str().into();
                 let mut recent = self.recent.lock().unwrap_or_else(PoisonError::into_inner);
@@ -109,7 +112,10 @@ impl Link {
     pub(crate) fn connected(&self) {
         self.refusals.store(0, Ordering::Release);
         self.unreachable.send_replace(None);
-        self.told.send_modify(|told| told.connects += 1);
+        self.told.send_modify(|told| {
+            told.connects += 1;
+            told.is_blocked = false;
+        });
     }
 
     /// Takes in what became of the attempts to connect, before the next one. The client below calls most failures an
@@ -129,7 +135,7 @@ impl Link {
         tracing::error!(%why, "the NATS server refuses us");
         *self.refusal.lock().unwrap_or_else(PoisonError::into_inner) = why;
         let before = self.refusals.fetch_add(1, Ordering::AcqRel);
-        self.told.send_modify(|_| {});
+        self.told.send_modify(|told| told.is_blocked = true);
         pause_when_refused(before + 1)
     }
 
@@ -146,6 +152,11 @@ impl Link {
         let doublings = u32::try_from(attempt.saturating_sub(1)).unwrap_or(u32::MAX);
         let longest = Duration::from_millis(50).saturating_mul(2_u32.saturating_pow(doublings)).min(LONGEST_PAUSE);
         longest.mul_f64(fastrand::f64())
+    }
+
+    /// What has happened so far.
+    pub(crate) fn told(&self) -> Told {
+        *self.told.borrow()
     }
 
     /// Tells each time a connection is made or refused, and each time the server complains.

@@ -9,6 +9,9 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, pool::Pool, subject};
 
+/// A call that takes long looks this often whether its connection is still there.
+const LOOK: Duration = Duration::from_millis(100);
+
 /// Carries calls to the services of [`NatsServer`](crate::NatsServer)s, or of anything else that speaks protobuf over NATS.
 ///
 /// Every command has an id: its own, or one it is given here. So a command whose answer does not come is sent again, and
@@ -70,7 +73,6 @@ impl NatsTransport {
         let body = Bytes::from(std::mem::take(&mut request.body));
         let call = Call { request, body, after, deadline: Instant::now() + after };
         let headers = call.headers()?;
-        self.check_size(&headers, &call.body)?;
         Ok((call, headers))
     }
 
@@ -95,47 +97,47 @@ impl NatsTransport {
 
     /// Sends the call once, and waits for its answer.
     async fn attempt(&self, call: &Call, headers: HeaderMap) -> Attempt {
-        let mut link = self.shared.nats.link().watch();
-        let since = *link.borrow_and_update();
-        if let Err(error) = self.shared.nats.link().check() {
+        let link = self.shared.nats.link();
+        let since = link.told();
+        if since.is_blocked
+            && let Err(error) = link.check()
+        {
             return Attempt::Failed(error);
         }
         let connection = self.shared.nats.connection();
         if !connection.is_up() {
             return Attempt::NotSent;
         }
+        let until = call.deadline.min(Instant::now() + self.attempt);
         // Without a time limit of its own: the attempt has one.
         let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
-        let until = call.deadline.min(Instant::now() + self.attempt);
-        let mut answer = pin!(timeout_at(until, connection.client.send_request(call.subject(), request)));
+        let mut answer = pin!(connection.client.send_request(call.subject(), request));
         let answer = loop {
-            tokio::select! {
-                biased;
-                answer = &mut answer => break answer,
-                Ok(()) = link.changed() => {
-                    if let Some(forbidden) = self.shared.nats.link().forbidden(since, &call.subject()) {
-                        return match forbidden {
-                            Forbidden::Call(error) => Attempt::Failed(error),
-                            Forbidden::Answer(error) => Attempt::Unanswered(error),
-                        };
-                    }
-                    // What was under way may be lost with the old connection.
-                    if link.borrow().connects != since.connects {
-                        return Attempt::Lost;
-                    }
-                }
+            // Most calls are over before, and a place among those who wait to be told would cost each of them as much.
+            let look = Instant::now() + LOOK;
+            if let Ok(answer) = timeout_at(until.min(look), &mut answer).await {
+                break answer;
+            }
+            match link.forbidden(since, &call.subject()) {
+                Some(Forbidden::Call(error)) => return Attempt::Failed(error),
+                Some(Forbidden::Answer(error)) => return Attempt::Unanswered(error),
+                // What was under way may be lost with the old connection.
+                None if look >= until || link.told().connects != since.connects => return Attempt::Lost,
+                None => {}
             }
         };
-        let Ok(answer) = answer else { return Attempt::Lost };
         match answer {
             Ok(Message { payload, .. }) => Attempt::Answered(call.read(&payload)),
             Err(error) => match error.kind() {
                 RequestErrorKind::NoResponders => Attempt::NoResponders,
                 RequestErrorKind::TimedOut => Attempt::Lost,
-                // The server's limit has become a smaller one.
+                // Before anything was sent.
                 RequestErrorKind::MaxPayloadExceeded => {
-                    let (limit, actual) = (connection.client.max_payload(), call.body.len());
-                    Attempt::Failed(Error::TooLarge { what: "request", limit, actual })
+                    let limit = connection.client.max_payload();
+                    Attempt::Failed(
+                        call.size()
+                            .map_or_else(|error| error, |actual| Error::TooLarge { what: "request", limit, actual }),
+                    )
                 }
                 RequestErrorKind::InvalidSubject => {
                     let why = format!("`{}` is no subject of a call", call.subject());
@@ -206,17 +208,6 @@ impl NatsTransport {
             }
         }
     }
-
-    /// Refuses what the server would cut the connection for.
-    fn check_size(&self, headers: &HeaderMap, body: &[u8]) -> Result<()> {
-        let limit = self.shared.nats.max_payload();
-        let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
-        let headers = headers
-            .map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len())
-            .sum::<usize>();
-        let actual = body.len() + headers + "NATS/1.0\r\n\r\n".len();
-        if actual > limit { Err(Error::TooLarge { what: "request", limit, actual }) } else { Ok(()) }
-    }
 }
 
 impl Transport for NatsTransport {
@@ -256,6 +247,14 @@ impl Call {
     fn headers(&self) -> Result<HeaderMap> {
         let Request { message_type, command_id, metadata, .. } = &self.request;
         headers::write(message_type, command_id.as_ref(), metadata)
+    }
+
+    /// Its bytes on the wire, without the subject's.
+    fn size(&self) -> Result<usize> {
+        let headers = self.headers()?;
+        let headers = headers.iter().flat_map(|(name, values)| values.iter().map(move |value| (name, value)));
+        let headers = headers.map(|(name, value)| headers::text(name).len() + value.as_str().len() + ": \r\n".len());
+        Ok(self.body.len() + headers.sum::<usize>() + "NATS/1.0\r\n\r\n".len())
     }
 
     /// What the body of its answer says.
