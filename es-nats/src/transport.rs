@@ -108,13 +108,13 @@ impl NatsTransport {
         if !connection.is_up() {
             return Attempt::NotSent;
         }
-        let until = call.deadline.min(Instant::now() + self.attempt);
+        let now = Instant::now();
+        let (until, mut look) = (call.deadline.min(now + self.attempt), now + LOOK);
         // Without a time limit of its own: the attempt has one.
         let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
         let mut answer = pin!(connection.client.send_request(call.subject(), request));
         let answer = loop {
             // Most calls are over before, and a place among those who wait to be told would cost each of them as much.
-            let look = Instant::now() + LOOK;
             if let Ok(answer) = timeout_at(until.min(look), &mut answer).await {
                 break answer;
             }
@@ -123,7 +123,7 @@ impl NatsTransport {
                 Some(Forbidden::Answer(error)) => return Attempt::Unanswered(error),
                 // What was under way may be lost with the old connection.
                 None if look >= until || link.told().connects != since.connects => return Attempt::Lost,
-                None => {}
+                None => look = Instant::now() + LOOK,
             }
         };
         match answer {
