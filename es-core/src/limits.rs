@@ -20,7 +20,8 @@ pub struct Limits {
     /// Bytes of one command as it arrives. Default 512 KiB.
     pub command_bytes: usize,
     /// Values in one command: its fields, the elements of its lists, and those of the messages inside it. A decoded
-    /// message can be many times as large as its bytes. Default 16,384.
+    /// message can be many times as large as its bytes. They are counted roughly: a command within the limit is taken,
+    /// one of three times as many is refused. Default 16,384.
     pub command_values: usize,
     /// Events of one commit. Default 1,000.
     pub commit_events: usize,

@@ -112,12 +112,24 @@ mod tests {
         ListValue { values: vec![Value::default(); values] }
     }
 
+    fn text(text: &str) -> Value {
+        Value { kind: Some(Kind::StringValue(text.into())) }
+    }
+
     #[test]
-    fn a_message_may_have_so_many_values_and_no_more() {
-        assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 10).unwrap(), list(10));
-        let expected = "invalid request: the request of s.S.M has more than 9 values; send less at a time, or raise the \
+    fn a_message_may_have_so_many_values_and_far_more_are_refused() {
+        let texts = ListValue { values: vec![text("ada"); 10] };
+        assert_eq!(decode::<ListValue>(texts.encode_to_vec(), 20).unwrap(), texts);
+        let expected = "invalid request: the request of s.S.M has more than 6 values; send less at a time, or raise the \
                         store's Limits::command_values";
-        assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 9).unwrap_err(), expected);
+        assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 6).unwrap_err(), expected);
+    }
+
+    #[test]
+    fn a_message_is_not_refused_for_a_number_that_is_read_in_pieces() {
+        // A message of field 16, with the text `é`: its key has two bytes, and its last byte looks like part of a number.
+        let body = vec![0x82, 0x01, 0x02, 0xc3, 0xa9];
+        decode::<()>(body, 1).unwrap();
     }
 
     #[test]
@@ -126,9 +138,18 @@ mod tests {
         let body = ListValue { values: vec![inside; 10] }.encode_to_vec();
         decode::<ListValue>(body.clone(), 120).unwrap();
         // Also where the limit is met at the very end of a message inside.
-        for values in 0..100 {
+        for values in 0..80 {
             let error = decode::<ListValue>(body.clone(), values).unwrap_err();
             assert!(error.contains(&format!("more than {values} values")), "{error}");
+        }
+    }
+
+    #[test]
+    fn a_message_that_ends_amid_a_number_is_refused_wherever_the_limit_is_met() {
+        let mut body = list(10).encode_to_vec();
+        body.extend([0xff; 9]);
+        for values in 0..30 {
+            decode::<ListValue>(body.clone(), values).unwrap_err();
         }
     }
 

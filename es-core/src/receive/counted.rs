@@ -12,9 +12,9 @@ pub(super) struct Counted<'b> {
 }
 
 impl<'b> Counted<'b> {
-    /// Bytes with so many values in them, at most. A value takes two reads: its key, and itself or its length.
+    /// Bytes with so many values in them, at most. A value takes three reads, at most: its key, its length, and itself.
     pub(super) fn new(bytes: &'b [u8], values: usize) -> Self {
-        Self { bytes, left: values.saturating_mul(2), exhausted: false }
+        Self { bytes, left: values.saturating_mul(3), exhausted: false }
     }
 
     /// Whether there were more values.
@@ -40,5 +40,13 @@ impl Buf for Counted<'_> {
             self.left -= 1;
             self.bytes = self.bytes.get(count..).unwrap_or_default();
         }
+    }
+
+    /// The decoder reads a number among the last ten bytes so, byte by byte, and looks only once how many there are. They
+    /// are not counted, for then there could be none where it has seen one, which panics.
+    fn get_u8(&mut self) -> u8 {
+        let Some((first, rest)) = self.bytes.split_first() else { return 0 };
+        self.bytes = rest;
+        *first
     }
 }
