@@ -386,3 +386,22 @@ async fn of_two_stores_that_are_served_already_the_lesser_stays() {
         () = answering => panic!("the connection ended"),
     }
 }
+
+#[tokio::test]
+async fn a_server_that_turns_many_away_goes_on_with_those_it_has_let_in() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let _serving = serve(&server, &teller, store, |server| server.concurrency(1).waiting(0)).await;
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut answers = client.subscribe("answers").await.unwrap();
+    let body = bytes::Bytes::from_static(b"\x0a\x01a\x10\x01");
+    const REQUESTS: usize = 20_000;
+    for _ in 0..REQUESTS {
+        client.publish_with_reply(format!("{SERVICE}.Withdraw"), "answers", body.clone()).await.unwrap();
+    }
+    for _ in 0..REQUESTS {
+        within("an answer", answers.next()).await.unwrap();
+    }
+    // One of each group that was taken in.
+    assert!(teller.asked() > REQUESTS / 200, "{}", teller.asked());
+}

@@ -67,9 +67,9 @@ pub(super) async fn run(mut requests: Subscriber, worker: Arc<Worker>, mut stop:
         };
         let Some(first) = first else { return stopping };
         worker.let_in(first, &mut taken).await;
-        while taken.len() < AT_ONCE
-            && let Some(Some(next)) = requests.next().now_or_never()
-        {
+        // Also of those that are turned away: who was let in is not to wait for them.
+        for _ in 1..AT_ONCE {
+            let Some(Some(next)) = requests.next().now_or_never() else { break };
             worker.let_in(next, &mut taken).await;
         }
         worker.share_out(&mut taken);
