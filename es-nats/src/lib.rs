@@ -67,6 +67,7 @@ mod escape;
 mod event_subject;
 mod headers;
 mod healing;
+mod later;
 mod link;
 mod options;
 mod patience;

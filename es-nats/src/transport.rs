@@ -7,7 +7,7 @@ use bytes::Bytes;
 use es_core::{CommandId, Error, Request, Response, Result, Retry, Transport, store::BoxFuture};
 use tokio::time::{Instant, sleep, timeout_at};
 
-use crate::{Nats, NatsOptions, answer, headers, link::Forbidden, pool::Pool, subject};
+use crate::{Nats, NatsOptions, answer, headers, later::later, link::Forbidden, pool::Pool, subject};
 
 /// A call that takes long looks this often whether its connection is still there.
 const LOOK: Duration = Duration::from_millis(100);
@@ -71,7 +71,7 @@ impl NatsTransport {
         }
         let after = request.timeout.unwrap_or(self.overall);
         let body = Bytes::from(std::mem::take(&mut request.body));
-        let call = Call { request, body, after, deadline: Instant::now() + after };
+        let call = Call { request, body, after, deadline: later(Instant::now(), after) };
         let headers = call.headers()?;
         Ok((call, headers))
     }
@@ -109,7 +109,7 @@ impl NatsTransport {
             return Attempt::NotSent;
         }
         let now = Instant::now();
-        let (until, mut look) = (call.deadline.min(now + self.attempt), now + LOOK);
+        let (until, mut look) = (call.deadline.min(later(now, self.attempt)), now + LOOK);
         // Without a time limit of its own: the attempt has one.
         let request = NatsRequest::new().headers(headers).payload(call.body.clone()).timeout(None);
         let mut answer = pin!(connection.client.send_request(call.subject(), request));

@@ -405,3 +405,13 @@ async fn a_server_that_turns_many_away_goes_on_with_those_it_has_let_in() {
     // One of each group that was taken in.
     assert!(teller.asked() > REQUESTS / 200, "{}", teller.asked());
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_time_limit_may_be_as_long_as_it_likes() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let _serving = serve(&server, &teller, store, |server| server.deadline(Duration::MAX)).await;
+    let transport = NatsTransport::new(&connect(&server).await).attempt_timeout(Duration::MAX).timeout(Duration::MAX);
+    let accounts = AccountCommandServiceClient::new(transport);
+    within("an answer", accounts.deposit(deposit("a", 1)).into_future()).await.unwrap();
+}

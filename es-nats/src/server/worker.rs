@@ -23,7 +23,7 @@ use super::{
     gate::{Gate, Place},
     incoming,
 };
-use crate::answer;
+use crate::{answer, later::later};
 
 /// Requests taken in at once, at most.
 const AT_ONCE: usize = 64;
@@ -130,7 +130,7 @@ impl Worker {
 
     async fn within_deadline(&self, incoming: &Message, begun: Instant) -> Result<Response> {
         let after = self.rules.deadline;
-        let deadline = begun + after;
+        let deadline = later(begun, after);
         let _turn = match self.gate.try_turn() {
             Some(turn) => turn,
             // When there is no time left, it has not begun.
