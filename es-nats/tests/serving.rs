@@ -415,3 +415,23 @@ async fn a_time_limit_may_be_as_long_as_it_likes() {
     let accounts = AccountCommandServiceClient::new(transport);
     within("an answer", accounts.deposit(deposit("a", 1)).into_future()).await.unwrap();
 }
+
+#[tokio::test]
+async fn a_caller_that_wants_its_answer_where_it_may_not_go_does_not_make_a_server_ask_who_else_serves() {
+    let users = "authorization { users: [ \
+                 { user: s, password: p, permissions: { publish: { deny: \"secret.>\" } } }, { user: c, password: p } ] }";
+    let server = test_servers::NatsServer::builder().config(users).start().await.unwrap();
+    let nats = es_nats::Nats::connect(server.url().replace("nats://", "nats://s:p@")).await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let _serving = NatsServer::new(&nats, &store).serve(teller.server(store.clone())).start().await.unwrap();
+    let client = async_nats::ConnectOptions::with_user_and_password("c".into(), "p".into());
+    let client = client.connect(server.url()).await.unwrap();
+    let mut questions = client.subscribe("$SRV.INFO.>").await.unwrap();
+    for asked in 1..=20 {
+        let body = bytes::Bytes::from_static(b"\x0a\x01a\x10\x01");
+        client.publish_with_reply(format!("{SERVICE}.Withdraw"), "secret.x", body).await.unwrap();
+        until("it to be handled", async || teller.asked() == asked).await;
+    }
+    let asked = tokio::time::timeout(Duration::from_millis(500), questions.next()).await;
+    assert!(asked.is_err(), "{asked:?}");
+}

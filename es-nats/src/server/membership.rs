@@ -125,11 +125,16 @@ impl Candidate {
 /// Looks again and again, also each time a connection is made, and ends when this one has to leave: of two stores that are
 /// both served already, the lesser one stays.
 pub(super) async fn until_refused(candidates: &[Candidate], nats: &Nats) -> Error {
-    let mut connects = nats.link().watch();
+    let mut told = nats.link().watch();
+    let (mut connects, mut pause) = (told.borrow_and_update().connects, LOOK);
     loop {
         // A connection that is made is told of; one that ended for good ends the server by itself.
-        let _ = timeout(LOOK.mul_f64(0.5 + fastrand::f64()), connects.changed()).await;
-        connects.mark_unchanged();
+        let another = async { told.wait_for(|told| told.connects != connects).await.map(|told| told.connects) };
+        (connects, pause) = match timeout(pause.mul_f64(0.5 + fastrand::f64()), another).await {
+            // The others may be connected anew a little later, and are not seen by the first look.
+            Ok(Ok(connects)) => (connects, STARTING),
+            _ => (connects, (pause * 2).min(LOOK)),
+        };
         for candidate in candidates {
             if let Some(refusal) = candidate.must_leave(nats).await {
                 return refusal;
