@@ -435,3 +435,16 @@ async fn a_caller_that_wants_its_answer_where_it_may_not_go_does_not_make_a_serv
     let asked = tokio::time::timeout(Duration::from_millis(500), questions.next()).await;
     assert!(asked.is_err(), "{asked:?}");
 }
+
+#[tokio::test]
+async fn a_server_that_may_not_listen_to_one_of_many_tenants_does_not_start() {
+    let users = "authorization { users: [ { user: s, password: p, permissions: { publish: \">\", \
+                 subscribe: [\"_INBOX.>\", \"$SRV.>\", \"bank.v1.>\"] } } ] }";
+    let server = test_servers::NatsServer::builder().config(users).start().await.unwrap();
+    let nats = es_nats::Nats::connect(server.url().replace("nats://", "nats://s:p@")).await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let tenants = (0..100).map(|n| tenant(&format!("t-{n}")));
+    let started = NatsServer::new(&nats, &store).serve(teller.server(store.clone())).tenants(tenants).start().await;
+    let Err(error @ Error::Refused { .. }) = started else { panic!("{started:?}") };
+    assert!(error.to_string().contains("let this user subscribe"), "{error}");
+}

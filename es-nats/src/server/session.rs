@@ -5,7 +5,10 @@ use std::{sync::Arc, time::Duration};
 use async_nats::{Subscriber, connection::State};
 use es_core::{Error, Result, Route};
 use tokio::{
-    sync::{broadcast, watch},
+    sync::{
+        broadcast::{self, error::TryRecvError},
+        watch,
+    },
     task::JoinSet,
     time::timeout,
 };
@@ -108,12 +111,18 @@ impl Session {
         for candidate in &self.candidates {
             candidate.check_after(&self.nats).await?;
         }
-        while let Ok(complaint) = self.complaints.try_recv() {
-            if let Some(why) = self.forbidden(&complaint) {
-                return Err(Error::Refused { by: "the NATS server".into(), why });
+        loop {
+            match self.complaints.try_recv() {
+                Ok(complaint) => {
+                    if let Some(why) = self.forbidden(&complaint) {
+                        return Err(Error::Refused { by: "the NATS server".into(), why });
+                    }
+                }
+                // The last ones are there.
+                Err(TryRecvError::Lagged(_)) => {}
+                Err(TryRecvError::Empty | TryRecvError::Closed) => return Ok(()),
             }
         }
-        Ok(())
     }
 
     async fn leave(self) {
