@@ -36,6 +36,8 @@ enum End {
 pub(super) struct Cursor {
     source: Source,
     subjects: Vec<String>,
+    /// The store's epoch when this was opened.
+    epoch: u64,
     /// Everything up to here was handed over.
     at: u64,
     /// Everything up to here that is wanted was delivered, or fetched.
@@ -56,6 +58,7 @@ impl Cursor {
         let consumer = source.consumer(after, &subjects, false).await?;
         let begins = source.extent().await?.first;
         Ok(Self {
+            epoch: source.epoch(),
             source,
             subjects,
             at: after,
@@ -72,6 +75,15 @@ impl Cursor {
     /// The next page: whole commits, with everything that was published of the filter's subjects up to where it ends.
     /// After an error, the cursor is not where its consumer is any more.
     pub(super) async fn page(&mut self, limit: usize, known_head: u64, filter: &Filter) -> Result<Page> {
+        let page = self.next(limit, known_head, filter).await?;
+        // The reader would take it for one of the present epoch.
+        if self.source.epoch() != self.epoch {
+            return Err(unavailable("the store was restored after this was read; reading it again"));
+        }
+        Ok(page)
+    }
+
+    async fn next(&mut self, limit: usize, known_head: u64, filter: &Filter) -> Result<Page> {
         loop {
             if let Some(page) = self.take(limit, filter) {
                 return Ok(page);

@@ -91,6 +91,11 @@ impl Source {
         self.origin.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The store's epoch, as far as is known.
+    pub(super) fn epoch(&self) -> u64 {
+        self.origin.lock().unwrap_or_else(PoisonError::into_inner).store.epoch
+    }
+
     /// Where the stream ends now. Fails when it is not the stream it was any more.
     pub(super) async fn end(&self) -> Result<u64> {
         Ok(self.info().await?.state.last_sequence)

@@ -5,9 +5,10 @@ use std::time::Duration;
 use es_core::{Error, EventLog, Filter, Runner, runner::Running};
 use es_nats::{Relay, Subscription};
 use es_sqlite::{SqliteProjection, SqliteStore};
+use futures_util::TryStreamExt;
 
 use super::readers::{count, deposits};
-use crate::support::{Rig, STREAM, append, assert_equal, faulted, fill, log, reached};
+use crate::support::{Rig, STREAM, append, assert_equal, faulted, fill, log, reached, until};
 
 const PATIENCE: Duration = Duration::from_secs(30);
 
@@ -154,4 +155,35 @@ async fn what_the_stream_lacks_a_running_reader_gets_from_the_restored_store() {
     let page = subscription.read_all(49, 1, &Filter::all()).await.unwrap();
     assert!(page.events == log(&restored).await[49..page.scanned_to as usize] && page.scanned_to >= 50);
     relaying.shutdown().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_read_ahead_in_an_epoch_is_not_handed_over_in_another() {
+    let rig = Rig::new().await;
+    append(&rig.store, 1, 1).await;
+    append(&rig.store, 1, 1).await;
+    append(&rig.store, 1, 1).await;
+    let relay = Relay::builder(&rig.nats().await).stream(STREAM).config(|stream| stream.deny_delete = false);
+    let relaying = Runner::new(rig.store.clone()).run(relay.build(&rig.store).await.unwrap()).start().unwrap();
+    rig.relayed(&relaying).await;
+    relaying.shutdown().await;
+    let subscription = open(&rig).await;
+    assert_eq!(subscription.read_all(0, 1, &Filter::all()).await.unwrap().scanned_to, 1);
+    let mut stream = rig.stream().await;
+    let is_read_ahead = async || {
+        let consumers: Vec<_> = stream.consumers().try_collect().await.unwrap();
+        consumers.iter().any(|consumer| consumer.delivered.consumer_sequence == 2)
+    };
+    until("the next page to be read", is_read_ahead).await;
+
+    // The stream loses its end, and the store is restored to where the stream ends now.
+    stream.delete_message(2).await.unwrap();
+    let mut config = stream.info().await.unwrap().config.clone();
+    config.metadata.insert("es_epoch".into(), "29".into());
+    config.metadata.insert("es_epochs".into(), "29:1".into());
+    rig.jetstream().await.update_stream(config).await.unwrap();
+    subscription.head().await.unwrap();
+    assert_eq!(subscription.identity().epoch, 29);
+    let page = subscription.read_all(1, 1, &Filter::all()).await;
+    assert!(matches!(page, Err(Error::Unavailable { .. })), "{page:?}");
 }
