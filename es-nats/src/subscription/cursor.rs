@@ -147,7 +147,10 @@ impl Cursor {
 
     /// Takes what the stream has beyond what was delivered, up to about a page.
     async fn more(&mut self, limit: usize, known_head: u64) -> Result<End> {
-        let asked = limit.saturating_sub(self.ahead.len()).clamp(1, AT_ONCE);
+        // A page ends where a commit does.
+        let rest = self.ahead.back().map_or(0, |last| last.meta.commit_last.saturating_sub(self.delivered));
+        let rest = usize::try_from(rest).unwrap_or(AT_ONCE);
+        let asked = limit.saturating_sub(self.ahead.len()).max(rest).clamp(1, AT_ONCE);
         if self.delivered + 1 < self.begins {
             // The stream no longer has the begin of the log.
             let most = self.delivered.saturating_add(asked as u64);

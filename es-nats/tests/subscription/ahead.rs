@@ -2,7 +2,7 @@
 
 use es_core::{EventLog, Filter};
 use es_nats::Subscription;
-use futures_util::TryStreamExt;
+use futures_util::{StreamExt, TryStreamExt};
 
 use crate::support::{Rig, STREAM, append, log, until};
 
@@ -63,4 +63,25 @@ async fn what_was_read_ahead_is_handed_over_in_pages_as_short_as_is_asked_for() 
         assert_eq!((page.events.len(), page.scanned_to), (10, after + 10));
     }
     assert_eq!(sent(&rig).await, 200);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_page_is_short_of_a_whole_commit_is_asked_for_at_once() {
+    let rig = Rig::new().await;
+    append(&rig.store, 1, 500).await;
+    let running = rig.start().await;
+    rig.relayed(&running).await;
+    let subscription = Subscription::open(&rig.nats().await, STREAM).await.unwrap();
+    let observer = rig.nats().await.client();
+    let mut asked = observer.subscribe(format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.>")).await.unwrap();
+    observer.flush().await.unwrap();
+    let page = subscription.read_all(0, LIMIT, &Filter::all()).await.unwrap();
+    assert_eq!((page.events.len(), page.scanned_to), (500, 500));
+    // What was asked before this has come before this.
+    observer.publish(format!("$JS.API.CONSUMER.MSG.NEXT.{STREAM}.end"), "".into()).await.unwrap();
+    let mut questions = 0;
+    while !asked.next().await.unwrap().subject.ends_with(".end") {
+        questions += 1;
+    }
+    assert!(questions < 5, "{questions}");
 }
