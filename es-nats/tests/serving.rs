@@ -3,7 +3,11 @@
 mod support;
 
 use std::{
-    sync::atomic::{AtomicUsize, Ordering},
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicUsize, Ordering},
+        mpsc::{Receiver, channel},
+    },
     time::Duration,
 };
 
@@ -447,4 +451,62 @@ async fn a_server_that_may_not_listen_to_one_of_many_tenants_does_not_start() {
     let started = NatsServer::new(&nats, &store).serve(teller.server(store.clone())).tenants(tenants).start().await;
     let Err(error @ Error::Refused { .. }) = started else { panic!("{started:?}") };
     assert!(error.to_string().contains("let this user subscribe"), "{error}");
+}
+
+/// Middleware that keeps its thread for a request of an account `slow`, until it is told.
+#[derive(Clone)]
+struct Blocking(Arc<Mutex<Receiver<()>>>);
+
+#[derive(Clone)]
+struct Blocked(Arc<Mutex<Receiver<()>>>, Route);
+
+impl tower_layer::Layer<Route> for Blocking {
+    type Service = Blocked;
+
+    fn layer(&self, inner: Route) -> Blocked {
+        Blocked(self.0.clone(), inner)
+    }
+}
+
+impl tower_service::Service<Request> for Blocked {
+    type Response = Response;
+    type Error = Error;
+    type Future = std::pin::Pin<Box<dyn Future<Output = Result<Response>> + Send>>;
+
+    fn poll_ready(&mut self, _: &mut std::task::Context<'_>) -> std::task::Poll<Result<()>> {
+        std::task::Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: Request) -> Self::Future {
+        let (until, mut inner) = (self.0.clone(), self.1.clone());
+        Box::pin(async move {
+            if request.body.windows(4).any(|bytes| bytes == b"slow") {
+                let _ = tokio::task::block_in_place(|| until.lock().unwrap().recv());
+            }
+            tower_service::Service::call(&mut inner, request).await
+        })
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn a_handler_that_keeps_its_thread_holds_up_no_request_that_another_thread_can_answer() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let (told, until) = channel();
+    let blocking = Blocking(Arc::new(Mutex::new(until)));
+    let (nats, service) = (connect(&server).await, teller.server(store.clone()));
+    let _serving = NatsServer::new(&nats, &store).serve(service).layer(blocking).start().await.unwrap();
+    let client = async_nats::connect(server.url()).await.unwrap();
+    let mut answers = client.subscribe("answers.>").await.unwrap();
+    for n in 0..64 {
+        let body: &[u8] = if n == 20 { b"\x0a\x04slow\x10\x01" } else { b"\x0a\x04fast\x10\x01" };
+        let body = bytes::Bytes::copy_from_slice(body);
+        client.publish_with_reply(format!("{SERVICE}.Withdraw"), format!("answers.{n}"), body).await.unwrap();
+    }
+    for _ in 1..64 {
+        let answer = within("the answers to the others", answers.next()).await.unwrap();
+        assert_ne!(&*answer.subject, "answers.20");
+    }
+    drop(told);
+    within("the last answer", answers.next()).await.unwrap();
 }

@@ -2,8 +2,9 @@
 
 use std::{
     future::poll_fn,
+    iter::from_fn,
     pin::{Pin, pin},
-    sync::Arc,
+    sync::{Arc, Mutex, PoisonError},
     task::Poll,
     time::Duration,
 };
@@ -86,18 +87,26 @@ impl Worker {
     }
 
     /// Spreads what has come at once over the threads there are: a task for each request would cost as much as a request
-    /// that does little, and its answer would leave alone.
+    /// that does little, and its answer would leave alone. Each thread takes one after the other, so that none waits behind
+    /// a handler that keeps its thread.
     fn share_out(self: &Arc<Self>, taken: &mut Vec<(Message, Place)>) {
-        let share = taken.len().div_ceil(Handle::current().metrics().num_workers().max(1));
-        while !taken.is_empty() {
-            let mine = taken.drain(..share.min(taken.len())).collect();
-            tokio::spawn(Arc::clone(self).begin_all(mine));
+        if taken.len() <= 1 {
+            let mut one = taken.pop();
+            tokio::spawn(Arc::clone(self).begin_all(move || one.take()));
+            return;
+        }
+        let threads = Handle::current().metrics().num_workers().clamp(1, taken.len());
+        let all = Arc::new(Mutex::new(std::mem::take(taken).into_iter()));
+        for _ in 0..threads {
+            let all = Arc::clone(&all);
+            let next = move || all.lock().unwrap_or_else(PoisonError::into_inner).next();
+            tokio::spawn(Arc::clone(self).begin_all(next));
         }
     }
 
     /// Begins to answer each; those that have to wait for something go on as tasks of their own.
-    async fn begin_all(self: Arc<Self>, requests: Vec<(Message, Place)>) {
-        let mut begun = requests.into_iter().map(|(incoming, place)| Arc::clone(&self).answer(incoming, place));
+    async fn begin_all(self: Arc<Self>, next: impl FnMut() -> Option<(Message, Place)>) {
+        let mut begun = from_fn(next).map(|(incoming, place)| Arc::clone(&self).answer(incoming, place));
         let mut answering = begun.next().map(Box::pin);
         while let Some(mut one) = answering {
             let done = poll_once(one.as_mut()).await.is_ready();
