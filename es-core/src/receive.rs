@@ -23,8 +23,9 @@ pub(crate) fn message<M: Message + Default>(request: &Request, method: &MethodIn
     if body.is_exhausted() {
         let (route, values) = (method.route(), limits.command_values);
         return Err(Error::invalid_request(format!(
-            "the request of {route} has more than {values} values; send less at a time, or raise the store's \
-             Limits::command_values"
+            "the request of {route} has more than {values} values; send less at a time (commands have as many as the \
+             store's Limits::command_values, queries {})",
+            Limits::default().command_values
         )));
     }
     // Said to the caller, whose mistake it is: what is stored here is not damaged.
@@ -120,8 +121,8 @@ mod tests {
     fn a_message_may_have_so_many_values_and_far_more_are_refused() {
         let texts = ListValue { values: vec![text("ada"); 10] };
         assert_eq!(decode::<ListValue>(texts.encode_to_vec(), 20).unwrap(), texts);
-        let expected = "invalid request: the request of s.S.M has more than 6 values; send less at a time, or raise the \
-                        store's Limits::command_values";
+        let expected = "invalid request: the request of s.S.M has more than 6 values; send less at a time (commands have \
+                        as many as the store's Limits::command_values, queries 16384)";
         assert_eq!(decode::<ListValue>(list(10).encode_to_vec(), 6).unwrap_err(), expected);
     }
 
