@@ -188,7 +188,8 @@ async fn a_checkpoint_of_another_restore_or_a_newer_copy_is_refused() {
     older.0.lock().unwrap().identity = StoreIdentity { epoch: 0, ..log.identity() };
     let error = projection.advance(&older, 0).await.unwrap_err();
     assert!(matches!(error, Error::EpochUnknown { epoch: 10, present: 0, .. }), "{error}");
-    projection.go_on_from_restore(&older).await.unwrap();
+    let error = projection.go_on_from_restore(&older).await.unwrap_err();
+    assert!(matches!(error, Error::EpochUnknown { .. }), "{error}");
     assert_eq!(at(&checkpoints, "noting").await, (3, 10), "nobody can tell where it would have to go on");
 }
 

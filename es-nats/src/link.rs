@@ -45,7 +45,7 @@ pub(crate) struct Link {
 }
 
 /// What has happened to a connection so far.
-#[derive(Clone, Copy, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Told {
     /// How often it was made. Where it has moved, what was under way may be lost.
     pub(crate) connects: u64,

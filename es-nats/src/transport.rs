@@ -118,13 +118,19 @@ impl NatsTransport {
             if let Ok(answer) = timeout_at(until.min(look), &mut answer).await {
                 break answer;
             }
-            match link.forbidden(since, &call.subject()) {
-                Some(Forbidden::Call(error)) => return Attempt::Failed(error),
-                Some(Forbidden::Answer(error)) => return Attempt::Unanswered(error),
-                // What was under way may be lost with the old connection.
-                None if look >= until || link.told().connects != since.connects => return Attempt::Lost,
-                None => look = Instant::now() + LOOK,
+            let told = link.told();
+            if told != since {
+                match link.forbidden(since, &call.subject()) {
+                    Some(Forbidden::Call(error)) => return Attempt::Failed(error),
+                    Some(Forbidden::Answer(error)) => return Attempt::Unanswered(error),
+                    None => {}
+                }
             }
+            // What was under way may be lost with the old connection.
+            if look >= until || told.connects != since.connects {
+                return Attempt::Lost;
+            }
+            look = Instant::now() + LOOK;
         };
         match answer {
             Ok(Message { payload, .. }) => Attempt::Answered(call.read(&payload)),

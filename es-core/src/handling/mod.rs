@@ -122,7 +122,11 @@ impl<H: Handler> Handling<H> {
     /// Goes back to where the store was restored to, with all partitions that have seen events that are gone.
     pub(crate) async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
         for checkpoint in self.checkpoints.checkpoints(&self.name).await? {
-            let Err(Error::StoreRestored { restored_to, .. }) = checkpoint.follow(&self.name, log) else { continue };
+            let restored_to = match checkpoint.follow(&self.name, log) {
+                Ok(_) => continue,
+                Err(Error::StoreRestored { restored_to, .. }) => restored_to,
+                Err(error) => return Err(error),
+            };
             let mut held = self.claim_now(checkpoint.partition).await?;
             held.at.store = log.identity();
             self.checkpoints.advance(&held, restored_to, None).await?;

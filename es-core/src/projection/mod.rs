@@ -93,7 +93,8 @@ impl Projection {
     /// when it is told to [`resume`](crate::Running::resume) it.
     ///
     /// # Errors
-    /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the projection, or what the storage
+    /// [`StoreIdentityChanged`](crate::Error::StoreIdentityChanged) or [`EpochUnknown`](crate::Error::EpochUnknown) when it
+    /// follows another log than this, [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the projection, or what the storage
     /// reports.
     pub async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
         self.0.go_on_from_restore(log).await

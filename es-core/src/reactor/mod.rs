@@ -147,7 +147,8 @@ impl Reactor {
     /// Commands for the events that took their places get ids of their own.
     ///
     /// # Errors
-    /// [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the reactor, or what the storage
+    /// [`StoreIdentityChanged`](crate::Error::StoreIdentityChanged) or [`EpochUnknown`](crate::Error::EpochUnknown) when it
+    /// follows another log than this, [`CheckpointMoved`](crate::Error::CheckpointMoved) when another process has the reactor, or what the storage
     /// reports.
     pub async fn go_on_from_restore(&self, log: &dyn EventLog) -> Result<()> {
         self.0.go_on_from_restore(log).await

@@ -74,7 +74,7 @@ impl NatsServer {
         self
     }
 
-    /// Serves all services of a bus, and keeps serving them within the process.
+    /// Serves all services of a bus as they are when the server starts, and keeps serving them within the process.
     pub fn bus(mut self, bus: &LocalBus) -> Self {
         self.bus = bus.clone();
         self

@@ -57,7 +57,8 @@ impl Serving {
     }
 
     /// Stops: takes in no more requests, answers those that have come, and sees the answers on their way:
-    /// for 5 s at most, and not at all while there is no connection. Their callers then have no answer, and send again.
+    /// for 5 s at most, and not at all while there is no connection. Their callers then have no answer, and send again; so do
+    /// those whose request NATS handed over at the very moment in which this left.
     pub async fn shutdown(mut self) {
         self.stop.send_replace(true);
         // It does not panic, and only dropping this aborts it.

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use async_nats::jetstream::consumer::PullConsumer;
-use es_core::Result;
+use es_core::{Error, Result};
 use futures_util::StreamExt;
 use tokio::{
     sync::watch,
@@ -30,6 +30,10 @@ impl Watching {
         Self(tokio::spawn(async move {
             loop {
                 if let Err(error) = follow(&source, &head).await {
+                    if let Error::Diverged { .. } = error {
+                        tracing::error!(stream = source.stream(), %error, "the stream is not followed any more");
+                        return;
+                    }
                     tracing::warn!(stream = source.stream(), %error, "the stream can't be followed; will try again");
                     sleep(PAUSE).await;
                 }
