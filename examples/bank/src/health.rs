@@ -13,7 +13,7 @@ async fn tell_of(running: &Running, name: String) -> Result<()> {
     while let Some(status) = changes.next().await {
         let line = match status.state {
             State::Faulted(error) => format!("has stopped: {error}{}", advice(&name, &error)),
-            State::Standby => "is another process's, which may have ended; 10 s after that it goes on here".into(),
+            State::Standby => "stands by: another process has it, or was killed less than 10 s ago".into(),
             State::Live if !told.is_empty() => "goes on".into(),
             _ => continue,
         };
@@ -28,7 +28,8 @@ async fn tell_of(running: &Running, name: String) -> Result<()> {
 fn advice(name: &str, error: &Error) -> &'static str {
     match error {
         Error::Diverged { .. } if name.starts_with("relay:") => {
-            ".\nIn this demo: end this, then `bank reseed`, which makes the stream anew, then serve again"
+            ".\nIn this demo, end this and serve again after `bank reseed`, which makes the stream anew; or, where the \
+             stream is that of a former file, after deleting what it left in FILE.nats"
         }
         _ => "",
     }

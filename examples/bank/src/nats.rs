@@ -24,16 +24,19 @@ fn given() -> Option<String> {
 }
 
 /// Connects to the server at `NATS_URL`. Without that, and where none is, the demo runs one of its own.
-pub(crate) async fn connect_or_start(file: &str) -> Result<(Nats, Option<NatsServer>)> {
+pub(crate) async fn connect_or_start(file: &str) -> Result<(Option<NatsServer>, Nats)> {
     if given().is_some() {
-        return Ok((Nats::connect(url()).await?, None));
+        return Ok((None, Nats::connect(url()).await?));
     }
     let is_free = TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).await.is_err();
     if is_free {
-        println!("There is no NATS server on this machine yet, so I run one. It ends with me.");
-        println!("What is published is kept in {file}.nats; who deletes {file} deletes that, too.");
+        println!("There is no NATS server on this machine yet, so I run one.");
         match NatsServer::builder().port(PORT).store_dir(format!("{file}.nats")).start().await {
-            Ok(server) => return Ok((Nats::connect(server.url()).await?, Some(server))),
+            Ok(server) => {
+                println!("It ends with me, and keeps what is published in {file}.nats: delete that with {file}.");
+                let nats = Nats::connect(server.url()).await?;
+                return Ok((Some(server), nats));
+            }
             // Another was faster with the port.
             Err(_) if TcpStream::connect((Ipv4Addr::LOCALHOST, PORT)).await.is_ok() => {}
             Err(error) => return Err(Error::Unavailable { why: error.to_string() }),
@@ -43,7 +46,7 @@ pub(crate) async fn connect_or_start(file: &str) -> Result<(Nats, Option<NatsSer
         Err(Error::Unavailable { why }) => Err(Error::Unavailable {
             why: format!("something else than a NATS server has port {PORT}; set NATS_URL to where one is ({why})"),
         }),
-        connected => Ok((connected?, None)),
+        connected => Ok((None, connected?)),
     }
 }
 

@@ -13,7 +13,7 @@ pub(crate) async fn run(file: &str) -> Result<()> {
         return Err(Error::InvalidRequest { why: format!("there is no bank in {file}") });
     }
     let store = SqliteStore::open(file).await?;
-    let (nats, _own) = connect_or_start(file).await?;
+    let (_own, nats) = connect_or_start(file).await?;
     let relay = relay(&nats, &store).await?;
     match relay.reseed().await {
         Err(Error::CheckpointMoved { .. }) => {

@@ -12,7 +12,7 @@ use crate::{
 /// Serves until it is told to end.
 pub(crate) async fn run(file: &str) -> Result<()> {
     let bank = Bank::open(file).await?;
-    let (nats, _own) = connect_or_start(file).await?;
+    let (_own, nats) = connect_or_start(file).await?;
 
     let serving = NatsServer::new(&nats, &bank.store).bus(&bank.bus).start().await?;
     let relay = relay(&nats, &bank.store).await?;

@@ -104,7 +104,7 @@ async fn clients_use_it_and_another_process_shows_what_they_did() {
     drop(serving);
     rig.fails(&["list"], "is `bank serve` running");
     let _serving = rig.start("serve", "is open");
-    rig.says("serve", "`relay:bank` is another process's, which may have ended; 10 s after that it goes on here.");
+    rig.says("serve", "`relay:bank` stands by: another process has it, or was killed less than 10 s ago.");
     rig.fine(&["deposit", "Bob", "1"], "Bob has 31.50 now (event 6).");
     rig.says("project", "after event 6:\n  Ada                69.50\n  Bob                31.50\n");
     rig.says("serve", "`relay:bank` goes on.");
@@ -141,7 +141,7 @@ async fn a_relay_that_has_stopped_is_told_and_its_stream_made_anew() {
     rig.server = NatsServer::start().await.unwrap();
     let serving = rig.start("serve", "is open");
     rig.says("serve", "`relay:bank` has stopped: stream `bank` has diverged from its store: it is gone");
-    rig.says("serve", "then `bank reseed`");
+    rig.says("serve", "serve again after `bank reseed`");
     rig.fine(&["deposit", "Ada", "5"], "Ada has 5.00 now (event 2).");
     serving.terminate();
 
@@ -159,7 +159,7 @@ async fn a_second_one_on_the_same_file_stands_by_and_publishes_when_the_first_ha
     let first = rig.start("serve", "is open");
     rig.fine(&["open", "Ada"], "Ada has 0.00 now (event 1).");
     let _projecting = rig.start("project", "after event 1:");
-    let _second = rig.start_as("second", "serve", "`relay:bank` is another process's");
+    let _second = rig.start_as("second", "serve", "`relay:bank` stands by");
     rig.fails(&["reseed"], "a `bank serve` has the stream");
     first.terminate();
     rig.fine(&["deposit", "Ada", "5"], "Ada has 5.00 now (event 2).");
