@@ -7,6 +7,9 @@ use std::{
     time::{Duration, Instant},
 };
 
+use bank::bank::v1::AccountHooks;
+use es_core::Runner;
+use es_sqlite::{SqliteProjection, SqliteStore};
 use test_servers::NatsServer;
 
 /// A program in the background, which ends with the test.
@@ -165,4 +168,23 @@ async fn a_second_one_on_the_same_file_stands_by_and_publishes_when_the_first_ha
     rig.fine(&["deposit", "Ada", "5"], "Ada has 5.00 now (event 2).");
     rig.says("project", "after event 2:\n  Ada                 5.00\n");
     rig.says("second", "`relay:bank` goes on.");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_read_model_that_has_stopped_is_told_and_the_bank_goes_on() {
+    let rig = rig().await;
+    let serving = rig.start("serve", "is open");
+    rig.fine(&["open", "Ada"], "Ada has 0.00 now (event 1).");
+    rig.fine(&["deposit", "Ada", "5"], "Ada has 5.00 now (event 2).");
+    // Takes the statements' table away.
+    let store = SqliteStore::open(rig.folder.path().join("bank.db")).await.unwrap();
+    let vandal = SqliteProjection::builder("vandal").migration("DROP TABLE statement_line");
+    let vandal = vandal.on_account_opened(|_, _, _| Ok(())).build(&store).unwrap();
+    let running = Runner::new(store).run(vandal).start().unwrap();
+    running.wait_for_position("vandal", 2, Duration::from_secs(30)).await.unwrap();
+
+    rig.fine(&["deposit", "Ada", "5"], "Ada has 10.00 now (event 3).");
+    rig.says("serve", "`statements` has stopped: ");
+    rig.fine(&["list"], "Ada                10.00");
+    serving.terminate();
 }
