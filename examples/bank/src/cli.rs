@@ -69,8 +69,8 @@ impl Command {
 /// What is wrong with these words, and how it is said.
 fn misread(words: &[&str]) -> String {
     let said = words.join(" ");
-    let forms = USAGE.lines().filter_map(|line| line.get(7..)?.strip_prefix("bank ")?.split("  ").next());
-    match forms.into_iter().find(|form| form.split(' ').next() == words.first().copied()) {
+    let mut forms = USAGE.lines().filter_map(|line| line.get(7..)?.strip_prefix("bank ")?.split("  ").next());
+    match forms.find(|form| form.split(' ').next() == words.first().copied()) {
         Some(form) => format!("can't read `{said}`; say `bank {form}`"),
         None => format!("can't read `{said}`\n\n{USAGE}"),
     }
