@@ -9,5 +9,9 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
         println!("{url} (process {})", pid.unwrap_or_default());
     }
     println!("Kill one and see the others go on; Ctrl-C ends them all, and removes what they have stored.");
+    println!("For the bank, in each terminal, with new files, because the stream of the former ones is elsewhere:\n");
+    println!("export NATS_URL={}", cluster.url());
+    println!("cargo run -p bank -- serve cluster.db");
+    println!("cargo run -p bank -- project cluster-balances.db");
     Ok(tokio::signal::ctrl_c().await?)
 }

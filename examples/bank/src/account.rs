@@ -55,6 +55,12 @@ impl Account {
         ensure!(cents <= self.balance_cents, refusal());
         Ok(())
     }
+
+    fn ensure_holds(&self, cents: i64) -> Result<(), AppError> {
+        let fits = self.balance_cents.checked_add(cents).is_some();
+        ensure!(fits, AppError::failed_precondition("AMOUNT_TOO_LARGE", "the account can't hold so much"));
+        Ok(())
+    }
 }
 
 fn ensure_amount(cents: i64) -> Result<(), AppError> {
@@ -87,6 +93,7 @@ impl AccountCommandService for Accounts {
     ) -> Result<AccountResponse, AppError> {
         ensure_amount(command.cents)?;
         account.ensure_open()?;
+        account.ensure_holds(command.cents)?;
         account.emit(MoneyDeposited { account_id: command.account_id, cents: command.cents });
         Ok(answer(account))
     }
@@ -118,6 +125,7 @@ impl AccountCommandService for Accounts {
         account.ensure_covers(cents)?;
         let mut target = context.enlist::<Account>(&to_account_id).await?;
         target.ensure_open()?;
+        target.ensure_holds(cents)?;
         target.emit(TransferReceived {
             account_id: to_account_id.clone(),
             cents,

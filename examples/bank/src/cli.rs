@@ -1,8 +1,9 @@
 //! What can be said on the command line.
 
-const USAGE: &str = "\
-usage: bank [story [FILE]]             tell what happens in a bank, in this process alone (bank.db)
+pub(crate) const USAGE: &str = "\
+usage: bank [story [FILE]]             tell what happens in a bank, in this process alone (story.db)
        bank serve [FILE]               serve the bank over NATS, and publish its events (bank.db)
+       bank reseed [FILE]              publish all of its events anew, when the stream was lost (bank.db)
        bank project [FILE]             keep a table of balances by what is published (balances.db)
        bank open OWNER                 and, over NATS:
        bank deposit OWNER AMOUNT
@@ -12,13 +13,16 @@ usage: bank [story [FILE]]             tell what happens in a bank, in this proc
        bank list
        bank statement OWNER
 
-NATS is at NATS_URL, by default nats://127.0.0.1:4222. Amounts are like 12.50.";
+NATS is at NATS_URL, by default nats://127.0.0.1:4222; the servers of a cluster, separated by commas.
+Amounts are like 12.50.";
 
 /// One run of the program.
 #[derive(Debug, PartialEq)]
 pub(crate) enum Command {
+    Help,
     Story { file: String },
     Serve { file: String },
+    Reseed { file: String },
     Project { file: String },
     Ask(Request),
 }
@@ -43,8 +47,10 @@ impl Command {
         let file = |default: &str| words.get(1).copied().unwrap_or(default).to_owned();
         let owner = |owner: &str| owner.to_owned();
         Ok(match *words {
-            [] | ["story"] | ["story", _] => Self::Story { file: file("bank.db") },
+            ["help" | "--help" | "-h"] => Self::Help,
+            [] | ["story"] | ["story", _] => Self::Story { file: file("story.db") },
             ["serve"] | ["serve", _] => Self::Serve { file: file("bank.db") },
+            ["reseed"] | ["reseed", _] => Self::Reseed { file: file("bank.db") },
             ["project"] | ["project", _] => Self::Project { file: file("balances.db") },
             ["open", name] => Self::Ask(Request::Open { owner: owner(name) }),
             ["deposit", name, amount] => Self::Ask(Request::Deposit { owner: owner(name), cents: cents(amount)? }),
@@ -55,8 +61,18 @@ impl Command {
             ["close", name] => Self::Ask(Request::Close { owner: owner(name) }),
             ["list"] => Self::Ask(Request::List),
             ["statement", name] => Self::Ask(Request::Statement { owner: owner(name) }),
-            _ => return Err(format!("can't read `{}`\n\n{USAGE}", words.join(" "))),
+            _ => return Err(misread(&words)),
         })
+    }
+}
+
+/// What is wrong with these words, and how it is said.
+fn misread(words: &[&str]) -> String {
+    let said = words.join(" ");
+    let mut forms = USAGE.lines().filter_map(|line| line.get(7..)?.strip_prefix("bank ")?.split("  ").next());
+    match forms.find(|form| form.split(' ').next() == words.first().copied()) {
+        Some(form) => format!("can't read `{said}`; say `bank {form}`"),
+        None => format!("can't read `{said}`\n\n{USAGE}"),
     }
 }
 
@@ -87,7 +103,7 @@ mod tests {
 
     #[test]
     fn without_a_word_it_tells_the_story() {
-        assert_eq!(parse(""), Ok(Command::Story { file: "bank.db".into() }));
+        assert_eq!(parse(""), Ok(Command::Story { file: "story.db".into() }));
         assert_eq!(parse("serve my.db"), Ok(Command::Serve { file: "my.db".into() }));
     }
 
@@ -105,5 +121,8 @@ mod tests {
     #[test]
     fn what_it_does_not_know_it_answers_with_its_usage() {
         assert!(parse("rob Ada").unwrap_err().starts_with("can't read `rob Ada`\n\nusage: bank"));
+        assert_eq!(parse("deposit Ada").unwrap_err(), "can't read `deposit Ada`; say `bank deposit OWNER AMOUNT`");
+        assert_eq!(parse("serve a b").unwrap_err(), "can't read `serve a b`; say `bank serve [FILE]`");
+        assert_eq!(parse("open").unwrap_err(), "can't read `open`; say `bank open OWNER`");
     }
 }

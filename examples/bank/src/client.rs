@@ -9,23 +9,27 @@ use es_nats::NatsTransport;
 
 use crate::{
     cli::{Request, euros},
-    serve::url,
+    nats::url,
 };
 
 /// Sends one request and shows the answer. A refusal is shown as well, and ends the program with 1.
 pub(crate) async fn run(request: Request) -> Result<()> {
-    let transport = NatsTransport::connect(url()).await?;
-    let client = Client {
-        accounts: AccountCommandServiceClient::new(transport.clone()),
-        queries: AccountQueryServiceClient::new(transport),
-    };
-    match client.send(request).await {
+    match send(request).await {
         Err(Error::Rejected(refusal)) => {
             println!("Refused: {refusal}.");
             std::process::exit(1);
         }
+        Err(Error::Unavailable { why }) => {
+            Err(Error::Unavailable { why: format!("{why}; is `bank serve` running, and its NATS at NATS_URL?") })
+        }
         answered => answered,
     }
+}
+
+async fn send(request: Request) -> Result<()> {
+    let transport = NatsTransport::connect(url()).await?;
+    let accounts = AccountCommandServiceClient::new(transport.clone());
+    Client { accounts, queries: AccountQueryServiceClient::new(transport) }.send(request).await
 }
 
 struct Client {
@@ -39,8 +43,9 @@ impl Client {
             Request::List => return self.list().await,
             Request::Statement { owner } => return self.statement(&owner).await,
             Request::Open { owner } => {
-                let command = OpenAccountCommand { owner: owner.clone() };
-                (owner, self.accounts.open_account(command).await?)
+                let opened = self.accounts.open_account(OpenAccountCommand { owner: owner.clone() }).await;
+                let opened = opened.map_err(|error| owner_taken(error, &owner))?;
+                (owner, opened)
             }
             Request::Deposit { owner, cents } => {
                 let command = DepositCommand { account_id: self.account_of(&owner).await?, cents };
@@ -87,5 +92,15 @@ impl Client {
 
     async fn all(&self) -> Result<Vec<AccountView>> {
         Ok(self.queries.list_accounts(ListAccountsRequest {}).await?.accounts)
+    }
+}
+
+/// Says of a name that is taken whose it is.
+fn owner_taken(error: Error, owner: &str) -> Error {
+    match error {
+        Error::Rejected(refusal) if refusal.code() == "UNIQUE_TAKEN" => {
+            AppError::already_exists("OWNER_TAKEN", format!("{owner} has an account already")).into()
+        }
+        error => error,
     }
 }

@@ -59,6 +59,19 @@ async fn a_deposit_raises_the_balance_and_has_to_be_more_than_nothing() {
 }
 
 #[tokio::test]
+async fn no_account_holds_more_than_can_be_counted() {
+    let deposit = async |cents| {
+        let command = DepositCommand { account_id: "ada".into(), cents };
+        ada_with(1).when(async |account, context| Accounts.deposit(account, command, context).await).await
+    };
+    deposit(i64::MAX - 1).await.then_events([deposited(i64::MAX - 1)]);
+    deposit(i64::MAX).await.then_error("AMOUNT_TOO_LARGE");
+    let rich = MoneyDeposited { account_id: "bob".into(), cents: i64::MAX };
+    let bob = ada_with(1).and::<Account, _>("bob", opened("bob", "Bob")).and::<Account, _>("bob", rich);
+    transfer(bob, "bob", 1).await.then_error("AMOUNT_TOO_LARGE");
+}
+
+#[tokio::test]
 async fn no_more_is_withdrawn_than_there_is() {
     let withdrawn = MoneyWithdrawn { account_id: "ada".into(), cents: 10 };
     let decided = withdraw(ada_with(10), 10).await.then_events([withdrawn]);

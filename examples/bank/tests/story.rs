@@ -38,3 +38,17 @@ fn the_story_is_told_and_a_second_run_goes_on_from_the_same_file() {
     }
     assert!(!second.contains("?!"), "{second}");
 }
+
+#[tokio::test]
+async fn the_story_is_told_as_well_in_a_bank_where_eve_has_an_account() {
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bank.db");
+    let bank = bank::Bank::open(&file).await.unwrap();
+    bank.accounts.open_account(bank::bank::v1::OpenAccountCommand { owner: "Eve".into() }).await.unwrap();
+    bank.close().await.unwrap();
+
+    let told = run(&file);
+    for line in ["Eve wants to open an account, and has one.", "  Eve         0.00\n", "The log holds 7 events."] {
+        assert!(told.contains(line), "`{line}` is missing in:\n{told}");
+    }
+}

@@ -13,10 +13,10 @@ impl Account {
         self.owner = event.owner.clone();
     }
     fn deposited(&mut self, event: &MoneyDeposited) {
-        self.balance_cents += event.cents;
+        self.balance_cents += i64::from(event.cents);
     }
     fn withdrawn(&mut self, event: &MoneyWithdrawn) {
-        self.balance_cents -= event.cents;
+        self.balance_cents -= i64::from(event.cents);
     }
 }
 
@@ -34,7 +34,7 @@ impl AccountCommandService for Accounts {
         Ok(answer(account))
     }
     async fn withdraw(&self, account: &mut Root<Account>, c: WithdrawCommand, _: &CommandContext) -> Answer {
-        let covered = c.cents <= account.balance_cents;
+        let covered = i64::from(c.cents) <= account.balance_cents;
         ensure!(covered, AppError::failed_precondition("INSUFFICIENT_FUNDS", "the balance is too low"));
         account.emit(MoneyWithdrawn { account_id: c.account_id, cents: c.cents });
         Ok(answer(account))
@@ -53,7 +53,7 @@ async fn main() -> es_core::Result<()> {
         .migration("CREATE TABLE balance (account_id TEXT PRIMARY KEY, owner TEXT, cents INTEGER) STRICT")
         .on_account_opened(|tx, e, _| tx.run("INSERT INTO balance VALUES (?1, ?2, 0)", (&e.account_id, &e.owner)))
         .on_money_deposited(move |tx, e, _| tx.run(add, (&e.account_id, e.cents)))
-        .on_money_withdrawn(move |tx, e, _| tx.run(add, (&e.account_id, -e.cents)))
+        .on_money_withdrawn(move |tx, e, _| tx.run(add, (&e.account_id, -i64::from(e.cents))))
         .build(&store)?;
     let running = Runner::new(store.clone()).run(balances.clone()).start()?;
     let bus = LocalBus::new().serve(AccountCommandServiceServer::new(Accounts, AccountRepository::new(store.clone())));
