@@ -66,7 +66,7 @@ impl Counts {
         self.nanos.fetch_add(u64::try_from(after.as_nanos()).unwrap_or(u64::MAX), Ordering::Relaxed);
     }
 
-    /// Counts an answer that is neither what was asked for nor a refusal by the domain.
+    /// Counts an answer that is neither what was asked for nor a refusal for which the caller is to do something else.
     pub(super) fn failed(&self, code: &str) {
         self.errors.fetch_add(1, Ordering::Relaxed);
         code.clone_into(&mut self.last_error.lock().unwrap_or_else(PoisonError::into_inner));

@@ -164,13 +164,14 @@ impl Worker {
     async fn reply(&self, incoming: &Message, answer: Result<Response>) {
         let mut body = match answer {
             Ok(response) => answer::write(response),
+            Err(Error::Rejected(refusal)) => answer::refusal(&refusal).encode_to_vec(),
             Err(error) => {
-                let by_domain = matches!(error, Error::Rejected(_));
-                if !by_domain {
-                    tracing::warn!(route = %self.route, ?error, "a request was not answered as asked");
-                }
+                let cause = format!("{error:?}");
                 let refusal = AppError::from(error);
-                if !by_domain {
+                if is_the_callers(refusal.status()) {
+                    tracing::debug!(route = %self.route, cause, "a request was refused");
+                } else {
+                    tracing::warn!(route = %self.route, cause, "a request was not answered as asked");
                     self.endpoint.counts.failed(refusal.code());
                 }
                 answer::refusal(&refusal).encode_to_vec()
@@ -191,6 +192,12 @@ impl Worker {
 /// Polls a future, whether it is ready or not.
 async fn poll_once<F: Future>(mut future: Pin<&mut F>) -> Poll<F::Output> {
     poll_fn(|cx| Poll::Ready(future.as_mut().poll(cx))).await
+}
+
+/// Whether it is for the caller to do something about it, and nothing is wrong here.
+fn is_the_callers(status: Status) -> bool {
+    use Status::{AlreadyExists, FailedPrecondition, InvalidArgument, NotFound, OutOfRange};
+    matches!(status, AlreadyExists | FailedPrecondition | InvalidArgument | NotFound | OutOfRange)
 }
 
 fn too_large(actual: usize, limit: usize) -> AppError {
