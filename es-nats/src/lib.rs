@@ -50,11 +50,7 @@
 //!
 //! Servers below 2.10 are refused: they break the order of events in ways that can't be seen.
 //!
-//! # From another language
-//! Subject `{package}.{Service}.{Method}` (with a tenant, `tenant.{tenant}.{package}.{Service}.{Method}`), body the
-//! encoded message, answer an `eventsourcing.Response`. Headers, each optional: `Message-Type` (the body's full name),
-//! `Command-ID`, `Correlation-ID`, `Causation-ID`, `Principal-ID`, `traceparent`, and `Meta-{name}` for entries of one's
-//! own, key and value percent-encoded. `tests/foreign_client.py` is such a client, in Python.
+#![doc = include_str!("docs/another-language.md")]
 
 mod addresses;
 mod answer;
