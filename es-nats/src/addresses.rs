@@ -22,9 +22,10 @@ impl Addresses {
         let mut credentials = options.credentials.clone();
         let mut tls = options.require_tls;
         for (index, url) in options.servers.iter().enumerate() {
-            let (server, named) = parse(url, index)?;
+            let (server, named) = parse(url).map_err(|why| invalid(index, options.servers.len(), &why))?;
             if named.is_some() && credentials.is_some() && named != credentials {
-                return Err(invalid(index, "says who we are, and so does something else, differently"));
+                let why = "says who we are, and so does something else, differently";
+                return Err(invalid(index, options.servers.len(), why));
             }
             credentials = credentials.or(named);
             tls |= server.tls_required() || !(options.plaintext || is_loopback(server.host()));
@@ -39,40 +40,45 @@ impl Addresses {
     }
 }
 
-/// A server, and the user and password, or the token, of its URL.
-fn parse(url: &str, index: usize) -> Result<(ServerAddr, Option<Credentials>)> {
+/// A server, and the user and password, or the token, of its URL; or what is wrong with it.
+fn parse(url: &str) -> Result<(ServerAddr, Option<Credentials>), String> {
+    if url.is_empty() {
+        return Err("is empty; write one like nats://127.0.0.1:4222".into());
+    }
     // The cause says what is wrong in general words and does not quote the URL.
-    let server: ServerAddr = url.parse().map_err(|error| invalid(index, &format!("is none: {error}")))?;
+    let unreadable = |error: std::io::Error| format!("can't be read: {error}");
+    let server: ServerAddr = url.parse().map_err(unreadable)?;
     if server.is_websocket() {
-        return Err(invalid(index, "is a WebSocket; only nats:// and tls:// are supported"));
+        return Err("is a WebSocket; only nats:// and tls:// are supported".into());
     }
     if server.host().is_empty() {
-        return Err(invalid(index, "has no host"));
+        return Err("has no host".into());
     }
-    let text = |part: &str| -> Result<String> {
-        let decoded = percent::decode(part).ok_or_else(|| invalid(index, "has a user or password that is no text"))?;
-        Ok(decoded.into_owned())
+    let text = |part: &str| match percent::decode(part) {
+        Some(decoded) => Ok(decoded.into_owned()),
+        None => Err("has a user or password that is no text"),
     };
     let credentials = match (server.username(), server.password()) {
         (Some(user), Some(password)) => Some(Credentials::UserAndPassword(text(user)?, text(password)?)),
         (Some(token), None) => Some(Credentials::Token(text(token)?)),
-        (None, Some(_)) => return Err(invalid(index, "has a password and no user")),
+        (None, Some(_)) => return Err("has a password and no user".into()),
         (None, None) => None,
     };
     let mut url = server.into_inner();
     if url.set_username("").is_err() || url.set_password(None).is_err() {
-        return Err(invalid(index, "is none"));
+        return Err("can't be one of a server".into());
     }
-    let server = ServerAddr::from_url(url).map_err(|error| invalid(index, &format!("is none: {error}")))?;
-    Ok((server, credentials))
+    Ok((ServerAddr::from_url(url).map_err(unreadable)?, credentials))
 }
 
 fn is_loopback(host: &str) -> bool {
     host.eq_ignore_ascii_case("localhost") || host.parse::<IpAddr>().is_ok_and(|ip| ip.to_canonical().is_loopback())
 }
 
-fn invalid(index: usize, why: &str) -> Error {
-    Error::InvalidRequest { why: format!("NATS server URL {} {why}", index + 1) }
+fn invalid(index: usize, count: usize, why: &str) -> Error {
+    // Which one only matters among several.
+    let which = if count > 1 { format!("{} of {count} ", index + 1) } else { String::new() };
+    Error::InvalidRequest { why: format!("the NATS server URL {which}{why}") }
 }
 
 #[cfg(test)]
@@ -131,6 +137,12 @@ mod tests {
             let error = error(url.into());
             assert!(error.contains("NATS server URL ") && !error.contains(canary), "{error}");
         }
+        assert_eq!(
+            error("".into()),
+            "invalid request: the NATS server URL is empty; write one like nats://127.0.0.1:4222"
+        );
+        let second = error("127.0.0.1,ftp://x".into());
+        assert!(second.contains("the NATS server URL 2 of 2 can't be read: "), "{second}");
         assert!(error(NatsOptions::new("127.0.0.1").require_tls().dangerous_plaintext()).contains("leave out one"));
     }
 }

@@ -2,7 +2,7 @@
 
 use std::{error::Error as _, io, sync::Arc, time::Duration};
 
-use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerError, rustls};
+use async_nats::{ConnectError, ConnectErrorKind, ConnectOptions, ServerAddr, ServerError, rustls};
 use es_core::{Error, Result};
 
 use crate::{
@@ -62,7 +62,7 @@ pub(crate) async fn connect(options: &NatsOptions, link: &Arc<Link>) -> Result<C
     }
     let mut told = link.watch();
     let before = told.borrow().connects;
-    let client = connect.connect(&*servers).await.map_err(|error| not_connected(&error))?;
+    let client = connect.connect(&*servers).await.map_err(|error| not_connected(&error, &servers))?;
     server_check::check(&client)?;
     // Told a moment later than made; from here on, every connection that is told of is another one.
     let _ = told.wait_for(|told| told.connects > before).await;
@@ -70,12 +70,14 @@ pub(crate) async fn connect(options: &NatsOptions, link: &Arc<Link>) -> Result<C
 }
 
 /// Why there is no connection. The causes are looked at because the client below calls most of them "IO error".
-fn not_connected(error: &ConnectError) -> Error {
+fn not_connected(error: &ConnectError, servers: &[ServerAddr]) -> Error {
     let refused = |by: &str, why: String| Error::Refused { by: by.into(), why };
     let mut cause = error.source();
     while let Some(found) = cause {
         if let Some(error) = found.downcast_ref::<ServerError>() {
-            return refused("the NATS server", format!("{error}; check the credentials and the server's users"));
+            let said = error.to_string();
+            let said = said.strip_prefix("nats: ").unwrap_or(&said);
+            return refused("the NATS server", format!("{said}; check the credentials and the server's users"));
         }
         // An I/O error shows the cause of its cause as its source, and its cause only this way.
         let inner = found.downcast_ref::<io::Error>().and_then(|error| error.get_ref()).map(|inner| inner as _);
@@ -98,8 +100,23 @@ fn not_connected(error: &ConnectError) -> Error {
         ConnectErrorKind::ServerParse => {
             Error::InvalidRequest { why: format!("NATS server URL: {}", with_cause(error)) }
         }
-        _ => Error::Unavailable { why: format!("NATS: {}", with_cause(error)) },
+        _ => {
+            let why = match error.kind() {
+                ConnectErrorKind::TimedOut => "timed out; is it a NATS server?".into(),
+                _ => with_cause(error),
+            };
+            Error::Unavailable { why: format!("no NATS server answers at {}: {why}", places(servers)) }
+        }
     }
+}
+
+/// The hosts and ports, and nothing else of the URLs.
+fn places(servers: &[ServerAddr]) -> String {
+    let place = |server: &ServerAddr| match server.host() {
+        host if host.contains(':') => format!("[{host}]:{}", server.port()),
+        host => format!("{host}:{}", server.port()),
+    };
+    servers.iter().map(place).collect::<Vec<_>>().join(", ")
 }
 
 fn tls_failure(error: &rustls::Error) -> String {

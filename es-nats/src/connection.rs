@@ -14,9 +14,11 @@ use crate::{NatsOptions, connect, healing, link::Link, patience::until_there};
 /// A connection to NATS. Cloning is cheap, and clones share it.
 ///
 /// A connection that is lost is made again, with growing pauses at random, and one to a server that has been silent for
-/// half a minute is given up for another. A message that can't be read ends a connection for good; then, too, another one
-/// is made, and all who share this go on with it. A server that refuses us is asked again after a second, and then less
-/// and less often, down to once a minute; meanwhile everything fails with [`Refused`](Error::Refused).
+/// half a minute is given up for another. So is one on which something came that is no NATS message; all who share this go
+/// on with the new one. A server that refuses us is asked again after a second, and then less and less often, down to once
+/// a minute; meanwhile everything fails with [`Refused`](Error::Refused).
+///
+/// Where the servers are, and who we are to them, say the [`NatsOptions`]; a URL alone will do.
 #[derive(Clone)]
 pub struct Nats(Arc<Shared>);
 
@@ -26,7 +28,7 @@ pub(crate) struct Shared {
     options: Arc<NatsOptions>,
 }
 
-/// A client below, until it ends for good.
+/// A client of `async-nats`, until it can't be used any more: another one then takes its place.
 pub(crate) struct Connection {
     pub(crate) client: Client,
     jetstream: jetstream::Context,
@@ -42,7 +44,7 @@ pub(crate) struct Ended(watch::Receiver<()>);
 pub(crate) struct Alive(#[expect(dead_code, reason = "what it tells, it tells by being dropped")] watch::Sender<()>);
 
 impl Nats {
-    /// Connects.
+    /// Connects, or fails when no server answers. [`connect_when_there`](Self::connect_when_there) waits for one.
     ///
     /// # Errors
     /// [`Unavailable`](Error::Unavailable) when no server answers; [`Refused`](Error::Refused) when one does and does not
@@ -79,8 +81,8 @@ impl Nats {
         Ok(Self(Arc::new(Shared { present: watch::Sender::new(Arc::new(connection)), link, options })))
     }
 
-    /// The client below, for what this crate does not offer. It is the present one: ask again rather than keep it, for
-    /// should it end, another takes its place here.
+    /// The client of `async-nats` that is in use now, for what this crate does not offer. Ask again rather than keep it:
+    /// should it break, another takes its place.
     pub fn client(&self) -> Client {
         self.connection().client.clone()
     }

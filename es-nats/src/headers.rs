@@ -2,7 +2,8 @@
 //!
 //! Ids and names stand as they are, so that a program in any language writes and reads them; one that a header can't
 //! carry (it has a control character, or white space at an end) is refused before anything is sent. An entry of the
-//! caller's own is a header `Meta-{key}`, key and value escaped with `%`, so that any text gets through.
+//! caller's own is a header `Meta-{key}`, key and value escaped with `%`, so that any text gets through. Upper and lower
+//! case are the same in a header's name, but not in a key.
 
 use std::{borrow::Cow, str::FromStr};
 
@@ -19,6 +20,9 @@ const CORRELATION_ID: &str = "Correlation-ID";
 const CAUSATION_ID: &str = "Causation-ID";
 const TRACEPARENT: &str = "traceparent";
 const ENTRY: &str = "Meta-";
+
+/// The headers with a meaning of their own.
+const NAMES: [&str; 7] = [MESSAGE_TYPE, COMMAND_ID, TENANT_ID, PRINCIPAL_ID, CORRELATION_ID, CAUSATION_ID, TRACEPARENT];
 
 /// The headers of a call. Its tenant is not among them: the subject says it.
 ///
@@ -100,34 +104,69 @@ pub(crate) fn read(headers: &HeaderMap) -> Result<Read<'_>> {
     let mut read = Read::default();
     for (name, values) in headers.iter() {
         let name = text(name);
-        let value = || match &**values {
-            [value] => Ok(Some(value.as_str()).filter(|value| !value.is_empty())),
-            _ => Err(invalid(name, "is given more than once")),
-        };
-        let id = || value().map(|value| value.map(str::to_owned));
-        match name {
-            MESSAGE_TYPE => read.message_type = value()?.unwrap_or_default(),
-            COMMAND_ID => read.command_id = value()?.map(CommandId::new).transpose()?,
-            TENANT_ID => read.tenant = value()?,
-            PRINCIPAL_ID => read.metadata.principal_id = id()?,
-            CORRELATION_ID => read.metadata.correlation_id = id()?,
-            CAUSATION_ID => read.metadata.causation_id = id()?,
-            TRACEPARENT => read.metadata.traceparent = id()?,
-            _ => {
-                let Some(key) = name.strip_prefix(ENTRY) else { continue };
-                let key = escape::text(key).ok_or_else(|| invalid(name, "has a key that is not escaped"))?;
-                let value = percent::decode(value()?.unwrap_or_default())
-                    .ok_or_else(|| invalid(name, "has a value with a `%` that is not escaped as `%25`"))?;
-                read.metadata.entries.insert(key, value.into_owned());
-            }
+        // Most are written as we write them, and are compared once.
+        if !read.take(name, values)? {
+            read.take_written_otherwise(name, values, headers)?;
         }
     }
     Ok(read)
 }
 
+impl<'h> Read<'h> {
+    /// Takes in a header of exactly this name; `false` when it has no meaning.
+    #[inline]
+    fn take(&mut self, name: &str, values: &'h [HeaderValue]) -> Result<bool> {
+        let value = || match values {
+            [value] => Ok(Some(value.as_str()).filter(|value| !value.is_empty())),
+            _ => Err(twice(name)),
+        };
+        let id = || value().map(|value| value.map(str::to_owned));
+        match name {
+            MESSAGE_TYPE => self.message_type = value()?.unwrap_or_default(),
+            COMMAND_ID => self.command_id = value()?.map(CommandId::new).transpose()?,
+            TENANT_ID => self.tenant = value()?,
+            PRINCIPAL_ID => self.metadata.principal_id = id()?,
+            CORRELATION_ID => self.metadata.correlation_id = id()?,
+            CAUSATION_ID => self.metadata.causation_id = id()?,
+            TRACEPARENT => self.metadata.traceparent = id()?,
+            _ => {
+                let Some(key) = name.strip_prefix(ENTRY) else { return Ok(false) };
+                let key = escape::text(key).ok_or_else(|| invalid(name, "has a key that is not escaped"))?;
+                let value = percent::decode(value()?.unwrap_or_default())
+                    .ok_or_else(|| invalid(name, "has a value with a `%` that is not escaped as `%25`"))?;
+                if self.metadata.entries.insert(key, value.into_owned()).is_some() {
+                    return Err(twice(name));
+                }
+            }
+        }
+        Ok(true)
+    }
+
+    /// Takes in a header whose name may be one of ours but for upper and lower case, as other programs write them.
+    #[cold]
+    fn take_written_otherwise(&mut self, written: &str, values: &'h [HeaderValue], all: &HeaderMap) -> Result<()> {
+        if let Some(known) = NAMES.iter().find(|known| known.eq_ignore_ascii_case(written)) {
+            // It may be there under two spellings, and then they may say two things.
+            if all.iter().filter(|(name, _)| text(name).eq_ignore_ascii_case(known)).nth(1).is_some() {
+                return Err(twice(known));
+            }
+            self.take(known, values)?;
+        } else if let Some((prefix, key)) = written.split_at_checked(ENTRY.len())
+            && prefix.eq_ignore_ascii_case(ENTRY)
+        {
+            self.take(&[ENTRY, key].concat(), values)?;
+        }
+        Ok(())
+    }
+}
+
 /// A header's name as it is written.
 pub(crate) fn text(name: &HeaderName) -> &str {
     name.as_ref()
+}
+
+fn twice(name: &str) -> Error {
+    invalid(name, "is given more than once")
 }
 
 fn invalid(name: &str, why: &str) -> Error {
@@ -161,6 +200,34 @@ mod tests {
             read(&headers).unwrap_err().to_string(),
             "invalid request: the header Command-ID is given more than once"
         );
+        for (one, other) in [("Command-ID", "command-id"), ("COMMAND-ID", "command-id"), ("Meta-a", "meta-a")] {
+            let mut headers = HeaderMap::new();
+            headers.insert(one, "1");
+            headers.insert(other, "2");
+            let error = read(&headers).unwrap_err().to_string();
+            assert!(error.contains("is given more than once"), "{one}, {other}: {error}");
+        }
+    }
+
+    #[test]
+    fn a_header_is_read_however_its_name_is_written() {
+        for spelling in [str::to_ascii_lowercase, str::to_ascii_uppercase] {
+            let mut headers = HeaderMap::new();
+            for name in NAMES {
+                headers.insert(spelling(name), format!("a {name}").replace(' ', "-"));
+            }
+            headers.insert(format!("{}Color%2E", spelling(ENTRY)), "Blue");
+            headers.insert(spelling("Metadata"), "someone else's");
+            let read = read(&headers).unwrap();
+            assert_eq!(read.message_type, "a-Message-Type");
+            assert_eq!(read.command_id, Some(CommandId::new("a-Command-ID").unwrap()));
+            assert_eq!(read.tenant, Some("a-Tenant-ID"));
+            assert_eq!(read.metadata.principal_id.as_deref(), Some("a-Principal-ID"));
+            assert_eq!(read.metadata.correlation_id.as_deref(), Some("a-Correlation-ID"));
+            assert_eq!(read.metadata.causation_id.as_deref(), Some("a-Causation-ID"));
+            assert_eq!(read.metadata.traceparent.as_deref(), Some("a-traceparent"));
+            assert_eq!(read.metadata.entries, [("Color.".to_owned(), "Blue".to_owned())].into());
+        }
     }
 
     #[test]

@@ -9,6 +9,9 @@
 //! | `bus.transport()` | [`NatsTransport`] | what generated clients send over |
 //! | | [`Relay`] | publishes the store's events to a stream of JetStream, in order, each once |
 //! | `Runner::new(store)` | `Runner::new(`[`Subscription`]`)` | projections and reactors that follow that stream |
+//! | | [`Permissions`] | writes the users of a NATS server, each with no more rights than its work needs |
+//!
+//! It takes a NATS server of 2.10 or newer with JetStream switched on: `nats-server -js`.
 //!
 //! ```no_run
 //! # use es_core::{CheckpointStore, EventStore, LocalBus, Result, Runner, Subscriber};
@@ -16,10 +19,11 @@
 //!
 //! // The program with the store serves the bus it has, and publishes its events.
 //! # async fn serve<S: EventStore + CheckpointStore + Clone>(store: S, bus: LocalBus) -> Result<()> {
-//! let nats = Nats::connect("nats://127.0.0.1").await?;
+//! let nats = Nats::connect_when_there("nats://127.0.0.1").await?;
 //! let serving = NatsServer::new(&nats, &store).bus(&bus).start().await?;
 //! let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
 //! let relaying = Runner::new(store).run(relay).start()?;
+//! serving.wait().await?; // until its requests no longer reach it, and then it says why
 //! # serving.shutdown().await; relaying.shutdown().await; Ok(()) }
 //!
 //! // A client anywhere: AccountCommandServiceClient::new(transport)
@@ -29,7 +33,8 @@
 //!
 //! // A read model anywhere: SqliteProjection::builder(..)…build_over("balances.db", log.clone())?
 //! # async fn project(projection: impl Subscriber) -> Result<()> {
-//! let log = Subscription::open(&Nats::connect("nats://127.0.0.1").await?, "bank").await?;
+//! let nats = Nats::connect_when_there("nats://127.0.0.1").await?;
+//! let log = Subscription::open_when_there(&nats, "bank").await?;
 //! let running = Runner::new(log).run(projection).start()?;
 //! # running.shutdown().await; Ok(()) }
 //! ```
@@ -50,11 +55,26 @@
 //!
 //! Servers below 2.10 are refused: they break the order of events in ways that can't be seen.
 //!
-//! # From another language
-//! Subject `{package}.{Service}.{Method}` (with a tenant, `tenant.{tenant}.{package}.{Service}.{Method}`), body the
-//! encoded message, answer an `eventsourcing.Response`. Headers, each optional: `Message-Type` (the body's full name),
-//! `Command-ID`, `Correlation-ID`, `Causation-ID`, `Principal-ID`, `traceparent`, and `Meta-{name}` for entries of one's
-//! own, key and value percent-encoded. `tests/foreign_client.py` is such a client, in Python.
+//! # When something is wrong
+//! What is waited for and what has stopped is logged with [`tracing`], as warnings and errors. Without a subscriber that is
+//! lost: call `tracing_subscriber::fmt().init()`, or what your program uses, first in `main`.
+//!
+//! Four places tell how a program does:
+//!
+//! | ask | it tells |
+//! |---|---|
+//! | [`Serving::wait`], [`Serving::state`] | whether calls reach the services, and why not |
+//! | [`Running::changes`](es_core::Running::changes)`("relay:bank")` | whether events are published. In the state [`Faulted`](es_core::runner::State::Faulted) they are not, until someone acts: see [`Relay`] |
+//! | [`Relay::status`] | what the relay waits for, as a text; and whether readers can ask it for what the stream lacks |
+//! | [`Running::changes`](es_core::Running::changes) of each projection | how far behind it is; in the state `Faulted`, why it has stopped |
+//!
+//! A call fails at once, or waits: see [`NatsTransport`]. A relay and a subscription wait for a server that is away, and
+//! for JetStream where it is switched off; the reason is in the log.
+//!
+//! On a cluster, name all servers in the URL ([`NatsOptions::new`]), and keep the stream on three
+//! ([`RelayBuilder::replicas`]). A stream is kept on one unless that is said, and away for as long as that one is.
+//!
+#![doc = include_str!("docs/another-language.md")]
 
 mod addresses;
 mod answer;

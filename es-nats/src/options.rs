@@ -2,7 +2,7 @@
 
 use std::{fmt, path::PathBuf, time::Duration};
 
-use crate::credentials::Credentials;
+use crate::{Permissions, credentials::Credentials};
 
 /// Where the servers are, and who we are to them.
 ///
@@ -33,6 +33,10 @@ pub struct NatsOptions {
 impl NatsOptions {
     /// The servers of a URL, or of several, separated by commas: `nats://127.0.0.1:4222`.
     ///
+    /// Name all servers of a cluster: the connection goes to one of them, and to another when that one is away. A server
+    /// also tells of the others it knows. Those are used with TLS only; in plain text, a server could lead us to another
+    /// machine, so there only the servers named here are tried.
+    ///
     /// A user and password, or a token, in a URL are used and never printed; a comma in them is written `%2C`.
     pub fn new(servers: impl AsRef<str>) -> Self {
         Self {
@@ -59,7 +63,15 @@ impl NatsOptions {
         self.identified_by(Credentials::Token(token.into()))
     }
 
-    /// Shows a user and a password.
+    /// Is a user of [`Permissions`](crate::Permissions): shows its name and its password, and has answers sent to the one
+    /// [inbox](crate::Permissions::inbox_prefix) it may listen to.
+    pub fn as_user(self, name: impl Into<String>, password: impl Into<String>) -> Self {
+        let name = name.into();
+        let inbox = Permissions::inbox_prefix(&name);
+        self.user_and_password(name, password).inbox_prefix(inbox)
+    }
+
+    /// Shows a user and a password. For a user of [`Permissions`](crate::Permissions), call [`as_user`](Self::as_user).
     pub fn user_and_password(self, user: impl Into<String>, password: impl Into<String>) -> Self {
         self.identified_by(Credentials::UserAndPassword(user.into(), password.into()))
     }
@@ -70,7 +82,8 @@ impl NatsOptions {
     }
 
     /// Shows the JWT of a credentials file and signs with its seed. The file is read each time a connection is made, so that
-    /// renewed credentials are taken up.
+    /// renewed credentials are taken up. What such a user may is in its JWT; [`Permissions`](crate::Permissions) writes users
+    /// with passwords.
     pub fn credentials_file(self, path: impl Into<PathBuf>) -> Self {
         self.identified_by(Credentials::File(path.into()))
     }
@@ -107,7 +120,10 @@ impl NatsOptions {
     }
 
     /// Has answers sent to subjects below this prefix instead of `_INBOX`, so that a server's permissions can keep each
-    /// user to an inbox of its own.
+    /// user to an inbox of its own. [`as_user`](Self::as_user) does that for the users of
+    /// [`Permissions`](crate::Permissions). A user that may not listen to its inbox hears no answer: its first command is
+    /// carried out and ends as [`OutcomeUnknown`](es_core::Error::OutcomeUnknown), with the reason; what follows is
+    /// [`Refused`](es_core::Error::Refused) and not sent.
     pub fn inbox_prefix(mut self, prefix: impl Into<String>) -> Self {
         self.inbox_prefix = Some(prefix.into());
         self

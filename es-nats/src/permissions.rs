@@ -18,10 +18,10 @@ const STORED_EVENTS: &str = "es.store.*.events";
 ///
 /// ```
 /// use es_core::Tenant;
-/// use es_nats::{NatsOptions, Permissions};
+/// use es_nats::Permissions;
 ///
 /// # fn passwords(_: &str) -> String { "$2a$11$abcdefghijklmnopqrstuv".into() }
-/// # fn main() -> es_core::Result<()> {
+/// # fn main() -> Result<(), Box<dyn std::error::Error>> {
 /// let config = Permissions::new("bank")
 ///     .services(["bank.v1.AccountCommandService", "bank.v1.AccountQueryService"])
 ///     .service_user("server", passwords("server"))
@@ -32,14 +32,48 @@ const STORED_EVENTS: &str = "es.store.*.events";
 ///     .render()?;
 /// assert!(config.contains("\"tenant.acme.bank.v1.AccountCommandService.*\""));
 ///
-/// // Each program shows its user, and has answers sent to the inbox of that user. Without this none reach it.
-/// let web = NatsOptions::new("tls://nats.example.com")
-///     .user_and_password("web", "…")
-///     .inbox_prefix(Permissions::inbox_prefix("web"));
-/// # let _ = web; Ok(()) }
+/// # let folder = tempfile::tempdir()?;
+/// # let folder = folder.path();
+/// std::fs::write(folder.join("auth.conf"), config)?;
+/// # Ok(()) }
 /// ```
 ///
-/// | user | may ask | may answer or hear |
+/// The server's own file, beside it; `nats-server -c nats.conf` runs it. To other machines, it has to speak TLS.
+///
+/// ```text
+/// port: 4222
+/// jetstream { store_dir: "/var/lib/nats" }
+/// tls { cert_file: "/etc/nats/server.pem", key_file: "/etc/nats/server.key" }
+/// include "auth.conf"
+/// ```
+///
+/// The programs connect with [`NatsOptions::as_user`](crate::NatsOptions::as_user), which shows the user and has answers sent
+/// to the inbox of that user. Elsewhere they do not reach it.
+///
+/// ```no_run
+/// # use es_core::{CheckpointStore, EventStore, LocalBus, Result, Runner, Subscriber};
+/// # use es_nats::{Nats, NatsOptions, NatsServer, NatsTransport, Relay, Subscription};
+/// # fn secret(_: &str) -> String { String::new() }
+/// async fn connect(user: &str) -> Result<Nats> {
+///     Nats::connect(NatsOptions::new("tls://nats.example.com").as_user(user, secret(user))).await
+/// }
+///
+/// // The program with the store: a connection for the services, and one for the relay.
+/// # async fn serve<S: EventStore + CheckpointStore + Clone>(store: S, bus: LocalBus) -> Result<()> {
+/// let serving = NatsServer::new(&connect("server").await?, &store).bus(&bus).start().await?;
+/// let relay = Relay::builder(&connect("relay").await?).stream("bank").build(&store).await?;
+/// let relaying = Runner::new(store).run(relay).start()?;
+/// # serving.shutdown().await; relaying.shutdown().await; Ok(()) }
+///
+/// // A web backend that calls the services and has a read model of its own: the same.
+/// # async fn backend(projection: impl Subscriber) -> Result<()> {
+/// let transport = NatsTransport::new(&connect("web").await?);
+/// let log = Subscription::open_when_there(&connect("projector").await?, "bank").await?;
+/// let running = Runner::new(log).run(projection).start()?;
+/// # drop(transport); running.shutdown().await; Ok(()) }
+/// ```
+///
+/// | user | may ask for | is asked for |
 /// |---|---|---|
 /// | service | who else serves the same (`$SRV.INFO`) | calls of its services, `$SRV` |
 /// | relay | its stream: make, change, look at, publish `evt.>` to | `es.store.*.events` |
@@ -49,9 +83,10 @@ const STORED_EVENTS: &str = "es.store.*.events";
 /// | tenant | calls of the services, for its tenants | |
 ///
 /// # Two connections for one program
-/// A program that serves and relays makes a connection for each. Whoever asks names the subject of the answer: a server
-/// that might publish events could be made to answer among them. For the same reason, services and relays may send their
-/// answers to the inboxes of these users and nowhere else. Users that are added by hand get none.
+/// A program that does two of these things makes two connections, each with the user for it. A user for both would have
+/// rights that harm together: whoever asks names the subject of the answer, so a server that might publish events could be
+/// made to answer among them. For the same reason, services and relays may send their answers to the inboxes of the users
+/// named here and nowhere else: a user that you add to the file by hand gets no answers from them.
 ///
 /// # What this does not do
 /// - NATS does not look at where JetStream itself sends what it is asked for: a subscriber may have it sent to any subject
@@ -145,7 +180,7 @@ impl Permissions {
         self.user(name.into(), password.into(), Role::Tenants(tenants))
     }
 
-    /// The inbox of a user, for [`NatsOptions::inbox_prefix`](crate::NatsOptions::inbox_prefix).
+    /// The inbox of a user, for programs of others; [`NatsOptions::as_user`](crate::NatsOptions::as_user) sets it.
     pub fn inbox_prefix(user: &str) -> String {
         format!("_INBOX_{user}")
     }

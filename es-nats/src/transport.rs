@@ -17,6 +17,19 @@ const LOOK: Duration = Duration::from_millis(100);
 /// Every command has an id: its own, or one it is given here. So a command whose answer does not come is sent again, and
 /// a server that has carried it out already answers from its record. Cloning is cheap.
 ///
+/// | what is the matter | a call |
+/// |---|---|
+/// | the connection is lost | waits for another one, up to [`timeout`](Self::timeout); then [`Unavailable`](Error::Unavailable): not carried out |
+/// | nothing serves the method | fails at once with [`Unavailable`](Error::Unavailable): not carried out |
+/// | the service says no, or is overloaded ([`Backpressure`](Error::Backpressure)) | fails at once with that |
+/// | the NATS server forbids it, or does not take us in | fails at once with [`Refused`](Error::Refused) |
+/// | no answer comes | is sent again after each [`attempt_timeout`](Self::attempt_timeout), up to [`timeout`](Self::timeout); then a command is [`OutcomeUnknown`](Error::OutcomeUnknown) and a query [`Timeout`](Error::Timeout) |
+///
+/// After a first attempt without an answer, a command may be under way. So the later ones wait where it would fail at
+/// once: for a service that is gone, or overloaded, to be there again.
+///
+/// Without a server, [`connect`](Self::connect) fails at once. [`Nats::connect_when_there`] waits for one.
+///
 /// ```no_run
 /// # use es_core::{Client, Result};
 /// # use es_nats::NatsTransport;
@@ -38,7 +51,8 @@ struct Shared {
 }
 
 impl NatsTransport {
-    /// Connects, for a program that needs the connection for nothing else.
+    /// Connects, for a program that needs the connection for nothing else. For one that shares a connection:
+    /// [`new`](Self::new).
     ///
     /// # Errors
     /// As [`Nats::connect`].
@@ -58,7 +72,8 @@ impl NatsTransport {
         Self { attempt: after, ..self }
     }
 
-    /// Gives up a call that says nothing else after this long, all attempts together. Default: 20 s.
+    /// Gives up a call after this long, all attempts together. Default: 20 s. A call with a limit of its own,
+    /// `accounts.deposit(..).timeout(..)`, has that one instead.
     #[must_use]
     pub fn timeout(self, after: Duration) -> Self {
         Self { overall: after, ..self }

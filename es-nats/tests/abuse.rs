@@ -128,8 +128,7 @@ impl Guarded {
     }
 
     async fn user(server: &test_servers::NatsServer, user: &str) -> Nats {
-        let options = NatsOptions::new(server.url()).user_and_password(user, format!("pw-{user}"));
-        Nats::connect(options.inbox_prefix(Permissions::inbox_prefix(user))).await.unwrap()
+        Nats::connect(NatsOptions::new(server.url()).as_user(user, format!("pw-{user}"))).await.unwrap()
     }
 }
 
@@ -184,7 +183,7 @@ async fn what_a_caller_says_of_itself_and_of_the_event_changes_nothing_that_the_
         ("Store-ID", "00000000-0000-0000-0000-000000000000"),
         ("Meta-position", "99"),
         ("Meta-tenant", "acme"),
-        ("principal-id", "root"),
+        ("Principal", "root"),
     ]);
     let answer = ask(&nats, &subject(None), spoofed).await;
     assert_eq!(answer.error, None::<AppError>);

@@ -339,3 +339,27 @@ async fn a_request_with_a_bad_header_is_answered_with_the_reason_and_its_handler
     );
     assert_eq!(teller.asked(), 2);
 }
+
+#[tokio::test]
+async fn a_program_may_write_the_names_of_headers_in_small_letters() {
+    let server = test_servers::NatsServer::start().await.unwrap();
+    let (store, teller) = (memory(), Teller::default());
+    let _serving = serve(&server, &teller, store.clone(), |server| server).await;
+    let nats = connect(&server).await;
+    let ask = async |headers: &[(&str, &str)]| {
+        let headers: async_nats::HeaderMap =
+            headers.iter().map(|(name, value)| (name.parse().unwrap(), value.parse().unwrap())).collect();
+        let (subject, body) = ("bank.v1.AccountCommandService.Deposit", deposit("a", 1).encode_to_vec());
+        let reply = nats.client().request_with_headers(subject, headers, body.into()).await.unwrap();
+        wire::Response::decode(reply.payload).unwrap()
+    };
+    for (name, replayed) in [("command-id", false), ("Command-Id", true), ("COMMAND-ID", true), ("Command-ID", true)] {
+        let receipt = ask(&[(name, "c-1")]).await.receipt.unwrap();
+        assert_eq!((receipt.position, receipt.replayed), (1, replayed), "{name}");
+    }
+    // What would say two things says nothing, and a tenant is no more believed for how it is written.
+    for headers in [&[("command-id", "c-2"), ("Command-ID", "c-3")][..], &[("tenant-id", "acme")]] {
+        assert_eq!(ask(headers).await.error.unwrap().status(), Status::InvalidArgument, "{headers:?}");
+    }
+    assert_eq!(store.head().await.unwrap(), 1);
+}

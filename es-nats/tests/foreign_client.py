@@ -1,6 +1,8 @@
 """A client of the bank that knows its .proto files and NATS, and nothing else of the program that serves it.
 
-Arguments: the server's URL, and a file with the descriptors of bank/v1/account.proto and eventsourcing/response.proto.
+Arguments: the server's URL, and a file with the descriptors of bank/v1/account.proto and eventsourcing/response.proto, as
+this writes it: protoc -I proto -I examples/bank/proto --include_imports --descriptor_set_out=bank.bin
+bank/v1/account.proto eventsourcing/response.proto
 """
 
 import asyncio

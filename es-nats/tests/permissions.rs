@@ -59,8 +59,7 @@ async fn rig_on(version: NatsVersion) -> Rig {
 }
 
 async fn connect(rig: &Rig, user: &str) -> Nats {
-    let options = NatsOptions::new(rig.server.url()).user_and_password(user, password(user));
-    Nats::connect(options.inbox_prefix(Permissions::inbox_prefix(user))).await.unwrap()
+    Nats::connect(NatsOptions::new(rig.server.url()).as_user(user, password(user))).await.unwrap()
 }
 
 async fn accounts(rig: &Rig, user: &str) -> AccountCommandServiceClient {

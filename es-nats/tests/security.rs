@@ -43,7 +43,10 @@ async fn a_client_that_can_not_show_who_it_is_is_refused_and_the_handler_never_r
         NatsOptions::new(with_user(&server, "bank")),
     ] {
         let error = within("the refusal", NatsTransport::connect(options)).await.unwrap_err();
-        assert!(error.to_string().starts_with("refused by the NATS server: "), "{error}");
+        assert!(
+            error.to_string().starts_with("refused by the NATS server: authorization violation; check the"),
+            "{error}"
+        );
         assert_eq!(error.retry(), Retry::Never);
     }
     assert_eq!(teller.asked(), 0);
@@ -211,13 +214,16 @@ fn contains(bytes: &[u8], text: &str) -> bool {
 }
 
 #[tokio::test]
-async fn a_connection_without_a_server_is_unavailable() {
+async fn a_connection_without_a_server_is_unavailable_and_says_where_it_was_tried() {
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let port = listener.local_addr().unwrap().port();
     drop(listener);
-    let error = Nats::connect(format!("nats://127.0.0.1:{port}")).await.unwrap_err();
+    let urls = format!("nats://user:c4n4ry@127.0.0.1:{port},nats://user:c4n4ry@[::1]:{port}");
+    let error = Nats::connect(urls).await.unwrap_err();
     assert!(matches!(error, Error::Unavailable { .. }), "{error}");
     assert_eq!(error.retry(), Retry::Safe);
+    let (text, places) = (error.to_string(), format!("no NATS server answers at 127.0.0.1:{port}, [::1]:{port}: "));
+    assert!(text.contains(&places) && !text.contains("user") && !text.contains("c4n4ry"), "{text}");
 }
 
 #[tokio::test]

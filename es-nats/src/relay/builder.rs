@@ -50,7 +50,8 @@ impl RelayBuilder {
         self
     }
 
-    /// Sets on how many servers of a cluster the stream is kept. Default: 1.
+    /// Sets on how many servers of a cluster the stream is kept. Default: 1: the stream is away while its server is, and
+    /// gone with that server's disk. With 3, one server may be away.
     pub fn replicas(self, servers: usize) -> Self {
         self.config(move |config| config.num_replicas = servers)
     }

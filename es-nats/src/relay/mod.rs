@@ -45,17 +45,33 @@ const RECONNECTED: Duration = Duration::from_millis(50);
 /// Publishes every event of a store to a stream of JetStream, in order, exactly once each. Give it to a
 /// [`Runner`](es_core::Runner); its name there is `relay:` and the stream's.
 ///
+/// The store goes on without it: a relay that has stopped shows in nothing but its state, and in the log. So watch it:
+///
 /// ```
+/// use es_core::runner::State;
+/// use futures_util::StreamExt;
 /// # use es_core::{CheckpointStore, EventStore, Result, Runner};
 /// # use es_nats::{Nats, Relay};
 /// # async fn example<S: EventStore + CheckpointStore + Clone>(store: S) -> Result<()> {
 /// let nats = Nats::connect("nats://127.0.0.1").await?;
 /// let relay = Relay::builder(&nats).stream("bank").build(&store).await?;
-/// let running = Runner::new(store).run(relay).start()?;
-/// println!("{} events behind", running.status("relay:bank")?.lag_events);
+/// let running = Runner::new(store).run(relay.clone()).start()?;
+///
+/// let mut changes = running.changes("relay:bank")?;
+/// while let Some(status) = changes.next().await {
+///     match status.state {
+///         State::Faulted(why) => eprintln!("events are not published: {why}"),
+///         _ => println!("{} events behind; {:?}", status.lag_events, relay.status().problem),
+///     }
+/// }
 /// # running.shutdown().await;
 /// # Ok(()) }
 /// ```
+///
+/// A server that is away, or has JetStream switched off, is waited for, and [`status`](Self::status) says so. The relay stops
+/// ([`Faulted`](es_core::runner::State::Faulted)) at a stream that is not what it should be: the error says what is wrong and
+/// what to do. To make the stream anew from the store, call [`reseed`](Self::reseed), and then
+/// [`resume`](es_core::Running::resume)`("relay:bank")`.
 ///
 /// # What a message is
 /// Its body is an [`Envelope`](crate::Envelope), its sequence in the stream the event's position, its subject
@@ -85,7 +101,8 @@ const RECONNECTED: Duration = Duration::from_millis(50);
 ///
 /// # When the server is away
 /// Appends go on as ever, and the relay falls behind: at most 1,024 messages and 8 MiB are under way. It goes on where
-/// the stream ends.
+/// the stream ends. A stream is kept on one server unless [`replicas`](RelayBuilder::replicas) says otherwise; while that one
+/// is away nothing is published, also in a cluster, and readers get nothing new.
 #[derive(Clone)]
 pub struct Relay(Arc<Inner>);
 

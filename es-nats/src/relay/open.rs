@@ -18,7 +18,7 @@ use super::{
 use crate::{
     connection::Connection,
     envelope::EnvelopeWriter,
-    errors::{diverged, unavailable},
+    errors::{diverged, no_stream, unavailable},
 };
 
 /// What to do about a stream that can't be gone on with.
@@ -113,7 +113,7 @@ impl Inner {
             Ok(stream) => Ok(Some(stream)),
             Err(error) => match error.kind() {
                 GetStreamErrorKind::JetStream(error) if error.error_code() == ErrorCode::STREAM_NOT_FOUND => Ok(None),
-                _ => Err(unavailable(error)),
+                _ => Err(no_stream(&error)),
             },
         }
     }

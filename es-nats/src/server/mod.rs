@@ -33,9 +33,13 @@ use session::Work;
 /// # async fn serve(store: impl EventStore, accounts: impl Service) -> Result<()> {
 /// let nats = Nats::connect("nats://127.0.0.1:4222").await?;
 /// let serving = NatsServer::new(&nats, &store).serve(accounts).queue_group("bank").start().await?;
-/// // … until the program is told to end:
-/// serving.shutdown().await;
+/// tokio::select! {
+///     ended = serving.wait() => ended?, // calls no longer reach it, and that does not pass by itself
+///     _ = until_told_to_end() => {}     // for instance tokio::signal::ctrl_c()
+/// }
+/// serving.shutdown().await; // answers what has come
 /// # Ok(()) }
+/// # async fn until_told_to_end() {}
 /// ```
 #[must_use = "a server does nothing until it is started"]
 pub struct NatsServer {
@@ -103,14 +107,17 @@ impl NatsServer {
         self
     }
 
-    /// Lets so many requests wait; those beyond are answered at once with the code `BACKPRESSURE`. Default: 1024.
+    /// Lets so many requests wait; those beyond are answered at once with the code `BACKPRESSURE`: not carried out, and to
+    /// be sent again later. [`NatsTransport`](crate::NatsTransport) leaves that to its caller, as
+    /// [`Backpressure`](Error::Backpressure), unless an earlier attempt of the same command is without an answer. Default: 1024.
     pub fn waiting(mut self, requests: usize) -> Self {
         self.waiting = requests;
         self
     }
 
     /// Gives up on a request this long after it has come, and answers with the code `TIMEOUT`. A command may have been
-    /// carried out all the same; sent again with its id, it tells. Default: 30 s.
+    /// carried out all the same; sent again with its id, it tells. [`NatsTransport`](crate::NatsTransport) leaves that to its
+    /// caller, as [`OutcomeUnknown`](Error::OutcomeUnknown) with the id. Default: 30 s.
     pub fn deadline(mut self, after: Duration) -> Self {
         self.deadline = after;
         self

@@ -33,15 +33,16 @@ const IDLE: usize = 64;
 /// # use es_core::{HookBuilder, Result, Runner};
 /// # use es_nats::{Nats, Subscription};
 /// # async fn example(projection: impl es_core::Subscriber) -> Result<()> {
-/// let nats = Nats::connect("nats://127.0.0.1").await?;
-/// let log = Subscription::open(&nats, "bank").await?;
+/// let nats = Nats::connect_when_there("nats://127.0.0.1").await?;
+/// let log = Subscription::open_when_there(&nats, "bank").await?;
 /// // SqliteProjection::builder("balances")...build_over("balances.db", log.clone())?
 /// let running = Runner::new(log).run(projection).start()?;
 /// # drop(running); Ok(()) }
 /// ```
 ///
-/// A commit is handed over whole. While its relay has published only some of it, the log ends in front of it for readers:
-/// a [`Runner`](es_core::Runner) waits for the rest, what only catches up ends there, and the program's log says so.
+/// A commit is handed over whole. While its relay has published only some of it, the log ends in front of it for readers: a
+/// [`Runner`](es_core::Runner) waits for the rest, and what reads to the end once and then stops (`catch_up` of a projection)
+/// stops in front of that commit. The program's log says so.
 ///
 /// A reader with a [`Filter`] of stream types and event types is sent these only. What was deleted from the stream, or
 /// has grown too old for it, is fetched from the store, as long as its relay runs.
@@ -60,10 +61,12 @@ struct Inner {
 }
 
 impl Subscription {
-    /// Opens the stream of this name, which a relay has made.
+    /// Opens the stream of this name, which a relay has made, or fails when it is not there.
+    /// [`open_when_there`](Self::open_when_there) waits for it.
     ///
     /// # Errors
-    /// [`Unavailable`](Error::Unavailable) when there is no such stream yet, or the server does not answer;
+    /// [`Unavailable`](Error::Unavailable) when there is no such stream yet, the server does not answer or has JetStream
+    /// switched off;
     /// [`Diverged`](Error::Diverged) when it is no copy of a store.
     pub async fn open(nats: &Nats, stream: impl Into<String>) -> Result<Self> {
         let (source, head) = nats.link().explained(Source::open(nats, stream.into())).await?;

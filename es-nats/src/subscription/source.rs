@@ -18,7 +18,7 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     Content, Envelope, Nats,
-    errors::{diverged, unavailable},
+    errors::{diverged, no_stream, unavailable},
     relay::Origin,
     stored_event::stored_event,
 };
@@ -58,7 +58,7 @@ impl Source {
             GetStreamErrorKind::JetStream(error) if error.error_code() == NOT_FOUND => Error::Unavailable {
                 why: format!("there is no stream `{name}` yet; it is made when its store's relay first runs"),
             },
-            _ => unavailable(error),
+            _ => no_stream(&error),
         })?;
         let Info { config, state, created, .. } = stream.cached_info();
         let created = created.unix_timestamp_nanos();

@@ -3,12 +3,12 @@
 use std::time::Duration;
 
 use async_nats::jetstream::stream::Config;
-use es_core::{Error, EventLog};
+use es_core::{Error, EventLog, Runner, runner::State};
 use es_nats::{Nats, NatsOptions, Subscription};
 use test_servers::NatsServer;
 use tokio::task::JoinHandle;
 
-use crate::support::{Rig, STREAM, append, until, within};
+use crate::support::{NAME, Rig, STREAM, append, until, within};
 
 fn opening(nats: &Nats) -> JoinHandle<es_core::Result<Subscription>> {
     let nats = nats.clone();
@@ -80,4 +80,23 @@ async fn a_server_is_waited_for_and_a_wrong_password_is_not() {
     within("it connects", right).await.unwrap().unwrap();
     let error = within("it is refused", wrong).await.unwrap().unwrap_err();
     assert!(matches!(error, Error::Refused { .. }), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_server_without_jetstream_is_named_as_that_and_waited_for() {
+    // Switched off for all, and for one account.
+    let one_account = "accounts { A { users: [ { user: a, password: x } ] } }\nno_auth_user: a";
+    for server in [NatsServer::builder().jetstream(false), NatsServer::builder().config(one_account)] {
+        let rig = Rig::with(server.start().await.unwrap()).await;
+        let told = |said: &str| said.contains("JetStream") && said.contains("not enabled") && said.contains("-js");
+
+        let error = Subscription::open(&rig.nats().await, STREAM).await.unwrap_err();
+        assert!(matches!(error, Error::Unavailable { .. }) && told(&error.to_string()), "{error}");
+
+        let relay = rig.relay().await;
+        let running = Runner::new(rig.store.clone()).run(relay.clone()).start().unwrap();
+        until("the relay says so", async || relay.status().problem.is_some_and(|problem| told(&problem))).await;
+        assert!(!matches!(running.status(NAME).unwrap().state, State::Faulted(_)), "it goes on when there is one");
+        running.shutdown().await;
+    }
 }
