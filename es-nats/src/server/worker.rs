@@ -27,7 +27,7 @@ use super::{
 use crate::{answer, later::later};
 
 /// Requests taken in at once, at most.
-const AT_ONCE: usize = 64;
+const AT_ONCE: usize = 128;
 
 /// What holds for every request of a server.
 #[derive(Debug)]
@@ -96,7 +96,9 @@ impl Worker {
             return;
         }
         let threads = Handle::current().metrics().num_workers().clamp(1, taken.len());
-        let all = Arc::new(Mutex::new(std::mem::take(taken).into_iter()));
+        // The next ones are as many, most likely.
+        let next = Vec::with_capacity(taken.len());
+        let all = Arc::new(Mutex::new(std::mem::replace(taken, next).into_iter()));
         for _ in 0..threads {
             let all = Arc::clone(&all);
             let next = move || all.lock().unwrap_or_else(PoisonError::into_inner).next();
