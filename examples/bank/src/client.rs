@@ -1,11 +1,14 @@
 //! A client of the bank, anywhere: it knows the services and where NATS is.
 
+use std::time::Duration;
+
 use bank::bank::v1::{
     AccountCommandServiceClient, AccountQueryServiceClient, AccountView, CloseAccountCommand, DepositCommand,
     GetStatementRequest, ListAccountsRequest, OpenAccountCommand, TransferCommand, WithdrawCommand,
 };
 use es_core::{AppError, Error, Result};
 use es_nats::NatsTransport;
+use tokio::time::sleep;
 
 use crate::{
     cli::{Request, euros},
@@ -83,11 +86,16 @@ impl Client {
         Ok(())
     }
 
+    /// Looks again for a moment: the read model follows the events, and the account may have been opened just now.
     async fn account_of(&self, owner: &str) -> Result<String> {
-        let found = self.all().await?.into_iter().find(|account| account.open && account.owner == owner);
-        let missing =
-            || AppError::not_found("NO_ACCOUNT", format!("{owner} has no account")).solution("open one first");
-        Ok(found.ok_or_else(missing)?.account_id)
+        for pause in [10, 50, 200, 500].map(Duration::from_millis) {
+            let found = self.all().await?.into_iter().find(|account| account.open && account.owner == owner);
+            if let Some(account) = found {
+                return Ok(account.account_id);
+            }
+            sleep(pause).await;
+        }
+        Err(AppError::not_found("NO_ACCOUNT", format!("{owner} has no account")).solution("open one first").into())
     }
 
     async fn all(&self) -> Result<Vec<AccountView>> {
